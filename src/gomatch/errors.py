@@ -1,0 +1,103 @@
+"""The errors of gomatch.
+
+    GomatchError
+    ├── ConfigurationError      settings that cannot work; says which and what to do
+    ├── CodecError              bytes that are not what they should be
+    ├── StoreError
+    │   ├── StoreUnavailable    PostgreSQL cannot be reached or answered too late: nothing is known
+    │   │                       to have been written unless `outcome_unknown` is True
+    │   ├── DuplicateClientIds  an accept met client ids that exist already; nothing was accepted
+    │   ├── BacklogFull         accepted - applied has reached the market's limit
+    │   ├── UnknownMarket
+    │   ├── IdentityMismatch    the market exists with another tick, lot, base or quote
+    │   ├── SchemaMismatch      the database's schema is older or newer than this program's
+    │   └── Fenced              another leader owns the market: stop at once
+    ├── TransportError
+    │   └── PublishFailed       the broker did not confirm; the commands are safe in PostgreSQL
+    ├── CacheError
+    │   └── CacheStale          Redis holds another state than expected: rebuild
+    └── EngineError
+        └── EngineFault         the engine raised on a command; carries its number
+
+Every error has a stable ``code`` and a message that says what to do.
+"""
+
+from __future__ import annotations
+
+
+class GomatchError(Exception):
+    code = "internal_error"
+
+
+class ConfigurationError(GomatchError):
+    code = "configuration"
+
+
+class CodecError(GomatchError):
+    code = "codec"
+
+
+class StoreError(GomatchError):
+    code = "store"
+
+
+class StoreUnavailable(StoreError):
+    """``outcome_unknown``: the statement may have been committed although no answer came."""
+
+    code = "store_unavailable"
+
+    def __init__(self, message: str, *, outcome_unknown: bool = False) -> None:
+        super().__init__(message)
+        self.outcome_unknown = outcome_unknown
+
+
+class DuplicateClientIds(StoreError):
+    code = "duplicate_client_ids"
+
+
+class BacklogFull(StoreError):
+    code = "backlog_full"
+
+
+class UnknownMarket(StoreError):
+    code = "unknown_market"
+
+
+class IdentityMismatch(StoreError):
+    code = "identity_mismatch"
+
+
+class SchemaMismatch(StoreError):
+    code = "schema_mismatch"
+
+
+class Fenced(StoreError):
+    code = "fenced"
+
+
+class TransportError(GomatchError):
+    code = "transport"
+
+
+class PublishFailed(TransportError):
+    code = "publish_failed"
+
+
+class CacheError(GomatchError):
+    code = "cache"
+
+
+class CacheStale(CacheError):
+    code = "cache_stale"
+
+
+class EngineError(GomatchError):
+    code = "engine"
+
+
+class EngineFault(EngineError):
+    code = "engine_fault"
+
+    def __init__(self, message: str, *, number: int) -> None:
+        super().__init__(message)
+        self.number = number

@@ -1,0 +1,1 @@
+"""The wire: compact forms, protobuf and the conversions between them."""
