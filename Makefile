@@ -1,0 +1,35 @@
+# Each target is a line or two; what they do lives in scripts/ and in `gomatch` itself.
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: install up test lint format proto bench lock clean
+
+install: .venv/.installed
+
+.venv/.installed: requirements.lock pyproject.toml scripts/install.sh
+	PYTHON=$(PYTHON) scripts/install.sh
+
+up: install
+	gomatch up $(if $(REAL),--real)
+
+test: install
+	scripts/test.sh
+
+lint: install
+	scripts/lint.sh
+
+format: install
+	ruff format . && ruff check --fix .
+
+proto: install
+	scripts/proto.sh
+
+bench: install
+	scripts/bench.sh
+
+lock: install
+	uv pip compile --universal --python-version 3.11 --all-extras --generate-hashes --quiet --output-file requirements.lock pyproject.toml
+
+clean:
+	rm -rf .venv .tools .data dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,20 @@
+#!/bin/sh
+# Makes .venv from requirements.lock on a machine that has Python 3.11 or newer and nothing else.
+set -eu
+cd "$(dirname "$0")/.."
+python=${PYTHON:-python3}
+root=""
+[ "$(id -u)" = 0 ] || root="sudo"
+if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+    echo "gomatch needs Python 3.11 or newer; $python is $("$python" --version 2>&1)" >&2
+    exit 1
+fi
+if [ ! -x .venv/bin/python ] && ! "$python" -m venv .venv 2>/dev/null; then
+    rm -rf .venv
+    echo "This Python has no venv module; installing Debian's python3-venv" >&2
+    $root apt-get update -qq && $root apt-get install -y -qq --no-install-recommends python3-venv
+    "$python" -m venv .venv
+fi
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+touch .venv/.installed

@@ -1,0 +1,148 @@
+"""All settings of every gomatch program, in one typed object.
+
+They are read from environment variables that begin with ``GOMATCH_``; ``docs/configuration.md``
+is made from this module by ``gomatch settings``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Durations are seconds unless the name says otherwise."""
+
+    model_config = SettingsConfigDict(env_prefix="GOMATCH_", extra="ignore", frozen=True)
+
+    # Servers
+    postgres_url: SecretStr = Field(
+        default=SecretStr("postgresql://gomatch@127.0.0.1:5432/gomatch"),
+        description="PostgreSQL, the truth. libpq-style URL.",
+    )
+    redis_url: SecretStr = Field(
+        default=SecretStr("redis://127.0.0.1:6379/0"), description="Redis or Valkey, the mirror."
+    )
+    transport: Literal["rabbitmq", "inprocess"] = Field(
+        default="rabbitmq",
+        description="What carries commands to matchers. `inprocess` only works where API and "
+        "matchers share one process, as under `gomatch up`.",
+    )
+    amqp_url: SecretStr = Field(
+        default=SecretStr("amqp://guest:guest@127.0.0.1:5672/"), description="RabbitMQ."
+    )
+    server_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="Hex, at least 32 bytes: the key from which the secrets of API keys are "
+        "derived. The same on every replica. Required by the API and by `gomatch keys`.",
+    )
+
+    # API
+    api_host: str = Field(default="127.0.0.1", description="Address the API listens on.")
+    api_port: int = Field(default=8080, ge=0, le=65535, description="HTTP and WebSocket port.")
+    callback_host: str = Field(default="127.0.0.1", description="Address of the gRPC callback.")
+    callback_port: int = Field(
+        default=8081, ge=0, le=65535, description="Port of the gRPC callback server of the API."
+    )
+    accept_batch: int = Field(
+        default=500, ge=1, le=5000, description="Most commands in one accepting transaction."
+    )
+    intake_limit: int = Field(
+        default=20_000,
+        ge=1,
+        description="Commands of one market that may wait in one replica to be accepted; more "
+        "are answered 503 `overloaded` at once.",
+    )
+    backlog_limit: int = Field(
+        default=200_000,
+        ge=1,
+        description="accepted - applied at which a market refuses new commands with 503 "
+        "`backlog_full`.",
+    )
+    request_limit_bytes: int = Field(
+        default=1_048_576, ge=1024, description="Largest HTTP request body."
+    )
+    rate_limit: float = Field(
+        default=0.0,
+        ge=0,
+        description="Commands a second for each API key and replica; 0 is no limit. A key may "
+        "carry a limit of its own.",
+    )
+    rate_burst: float = Field(
+        default=2.0, ge=1, description="Seconds' worth of rate_limit that may come at once."
+    )
+    result_timeout: float = Field(
+        default=5.0, gt=0, description="Longest wait of `?wait=result` before `pending`."
+    )
+    key_refresh: float = Field(
+        default=1.0, gt=0, le=1.5, description="How often revoked keys are looked for."
+    )
+    stream_buffer: int = Field(
+        default=2_000,
+        ge=10,
+        description="Messages that may wait for one WebSocket reader before it is closed with "
+        "`slow_reader`.",
+    )
+    stream_message_bytes: int = Field(
+        default=262_144, ge=1024, description="Largest WebSocket message from a client."
+    )
+    stream_messages_per_second: float = Field(
+        default=200.0, gt=0, description="Messages a second that one WebSocket client may send."
+    )
+    stream_heartbeat: float = Field(default=5.0, gt=0, description="Heartbeat on every stream.")
+    replay_events: int = Field(
+        default=500_000,
+        ge=1,
+        description="Events of the journal that one resumed stream may walk through; further "
+        "back it is `resync_required`.",
+    )
+
+    # Matcher
+    market: str = Field(default="", description="The symbol this matcher process serves.")
+    callback_targets: str = Field(
+        default="127.0.0.1:8081",
+        description="API replicas, comma separated host:port; a name is resolved again all the "
+        "time and every address behind it is one replica.",
+    )
+    callback_buffer: int = Field(
+        default=512, ge=1, description="Batches kept for one API replica before its stream drops."
+    )
+    match_batch: int = Field(
+        default=1_000, ge=1, description="Most commands in one commit of the matcher."
+    )
+    prefetch: int = Field(
+        default=100, ge=1, description="Unacknowledged RabbitMQ messages a matcher may hold."
+    )
+    snapshot_every: int = Field(
+        default=500_000, ge=1, description="Commands after which a new image is written."
+    )
+    lease_seconds: float = Field(
+        default=3.0, gt=0.2, description="A leader that did not renew for this long has lost it."
+    )
+    lease_renew: float = Field(default=1.0, gt=0.05, description="How often the lease is renewed.")
+    gap_timeout: float = Field(
+        default=0.25,
+        gt=0,
+        description="Silence of the queue while accepted > applied, after which the matcher "
+        "reads the commands from PostgreSQL.",
+    )
+    matcher_host: str = Field(default="127.0.0.1", description="Address of health and metrics.")
+    matcher_port: int = Field(
+        default=0, ge=0, le=65535, description="Port of the matcher's health and metrics."
+    )
+
+    # Everyone
+    database_timeout: float = Field(default=10.0, gt=0, description="Limit of one statement.")
+    database_pool: int = Field(default=8, ge=2, description="Connections of one API process.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info")
+    log_format: Literal["json", "console"] = Field(default="json")
+    otlp_endpoint: str = Field(
+        default="", description="OTLP over HTTP for traces, e.g. http://127.0.0.1:4318; off if empty."
+    )
+    trace_ratio: float = Field(default=0.01, ge=0, le=1, description="Share of requests traced.")
+    data: Path = Field(
+        default=Path(".data"), description="Folder in which `gomatch up` keeps its servers' data."
+    )
