@@ -1,0 +1,1 @@
+"""The matcher: one process that leads one market, or waits to."""

@@ -82,9 +82,10 @@ def pack_image(image: Image) -> bytes:
     return VERSION + _encoder.encode(image)
 
 
-def pack_image_of(header: ImageHeader, packed_orders: Iterable[bytes]) -> bytes:
-    """An image from orders that are packed already; equal to pack_image of the same state when
-    they come sorted by number."""
+def pack_image_of(packed_header: bytes, packed_orders: Iterable[bytes]) -> bytes:
+    """An image from a header and orders that are packed already; equal to pack_image of the same
+    state when they come sorted by number."""
+    header = msgspec.Raw(packed_header[len(VERSION) :])
     return VERSION + _encoder.encode((header, [msgspec.Raw(order) for order in packed_orders]))
 
 

@@ -1,0 +1,90 @@
+"""Values that pass through the matcher's pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gomatch.engine import Command
+from gomatch.messages.applied import AppliedBatch
+from gomatch.transport import Delivery
+
+Row = tuple[Any, ...]
+Place = tuple[int, int, int]
+"""(side, price in ticks, priority) of an order in the book."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Consecutive commands that were accepted together."""
+
+    first: int
+    commands: Sequence[Command]
+    accepted_at: int
+    trace: str = ""
+
+    @property
+    def last(self) -> int:
+        return self.first + len(self.commands) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Contiguous commands to apply next, possibly none; ``delivery`` is acknowledged once they
+    are committed (None when they came from PostgreSQL)."""
+
+    segments: Sequence[Segment]
+    delivery: Delivery | None = None
+
+    @property
+    def count(self) -> int:
+        return sum(len(segment.commands) for segment in self.segments)
+
+    @property
+    def trace(self) -> str:
+        return next((segment.trace for segment in self.segments if segment.trace), "")
+
+
+@dataclass(slots=True)
+class MirrorDelta:
+    """What one batch changes in Redis: packed open orders and their places; None when the order
+    is closed, or not in the book."""
+
+    orders: dict[int, bytes | None] = field(default_factory=dict)
+    places: dict[int, Place | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatchedBatch:
+    """A batch that is matched and waits for its commit; nothing of it may leave before."""
+
+    first_number: int
+    previous_sequence: int
+    previous_chain: bytes
+    chain: bytes
+    rules_version: int
+    header: bytes
+    applied: AppliedBatch
+    new_orders: Sequence[Row]
+    order_updates: Sequence[Row]
+    trades: Sequence[Row]
+    mirror: MirrorDelta
+    skipped: tuple[int, ...]
+    oldest_accepted_at: int
+    delivery: Delivery | None
+
+    @property
+    def count(self) -> int:
+        return self.applied.applied - self.first_number + 1
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorState:
+    """The committed book, as packed orders and places, at one sequence."""
+
+    sequence: int
+    chain: bytes
+    header: bytes
+    orders: Mapping[int, bytes]
+    places: Mapping[int, Place]

@@ -1,0 +1,145 @@
+"""Matching: commands of one batch through the engine, and all that has to be written of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gomatch.engine import Engine, Event
+from gomatch.errors import EngineFault
+from gomatch.messages.applied import AppliedBatch, Summary
+from gomatch.messages.codec import next_chain, pack_events, pack_header, pack_order
+from gomatch_matcher.matched import MatchedBatch, MirrorDelta, Taken
+from gomatch_matcher.rows import batch_rows
+
+
+class Matching:
+    """Owns the engine of one term. Everything it returns is plain: the engine may go on."""
+
+    def __init__(self, engine: Engine, *, market_id: int, epoch: int, chain: bytes) -> None:
+        self.engine = engine
+        self._market_id = market_id
+        self._epoch = epoch
+        self._chain = chain
+        engine.drain()
+
+    def match(
+        self, taken: Taken, *, now: int, skip: frozenset[int] = frozenset()
+    ) -> MatchedBatch | None:
+        """Apply ``taken`` at time max(engine's time, ``now``) in microseconds. Returns None when
+        there was neither a command nor an expiry. Numbers in ``skip`` are journaled as rejected.
+
+        Raises EngineFault with the number of the command on which the engine raised; the engine
+        is then in no defined state and must be dropped.
+        """
+        engine = self.engine
+        previous_sequence = engine.sequence
+        first_number = engine.applied + 1
+        events: list[Event] = []
+        skipped = self._apply(taken, now, skip, events)
+        if not events:
+            return None
+        changes = engine.drain()
+        packed = pack_events(events)
+        header = engine.header()
+        first_sequence = previous_sequence + 1
+        chain = next_chain(
+            self._chain,
+            first_number=first_number,
+            last_number=header.applied,
+            first_sequence=first_sequence,
+            last_sequence=header.sequence,
+            epoch=self._epoch,
+            rules_version=header.config.rules_version,
+            time=header.time,
+            events=packed,
+        )
+        rows = batch_rows(
+            market_id=self._market_id,
+            segments=taken.segments,
+            events=events,
+            first_sequence=first_sequence,
+            last_sequence=header.sequence,
+            time=header.time,
+            touched=changes.orders,
+        )
+        mirror = MirrorDelta()
+        for number, order in changes.orders.items():
+            if order.open:
+                mirror.orders[number] = pack_order(order.image())
+                mirror.places[number] = (
+                    (order.side, order.price, order.priority) if order.priority else None
+                )
+            else:
+                mirror.orders[number] = None
+                mirror.places[number] = None
+        indicative = engine.indicative() or (0, 0)
+        batch = MatchedBatch(
+            first_number=first_number,
+            previous_sequence=previous_sequence,
+            previous_chain=self._chain,
+            chain=chain,
+            rules_version=header.config.rules_version,
+            header=pack_header(header),
+            applied=AppliedBatch(
+                epoch=self._epoch,
+                first_sequence=first_sequence,
+                last_sequence=header.sequence,
+                applied=header.applied,
+                time=header.time,
+                events=events,
+                packed=packed,
+                bids=changes.bids,
+                asks=changes.asks,
+                summary=Summary(
+                    state=header.state,
+                    last_price=header.last_price,
+                    indicative_price=indicative[0],
+                    indicative_volume=indicative[1],
+                ),
+                trace=taken.trace,
+            ),
+            new_orders=rows.new_orders,
+            order_updates=rows.order_updates,
+            trades=rows.trades,
+            mirror=mirror,
+            skipped=skipped,
+            oldest_accepted_at=taken.segments[0].accepted_at if taken.segments else header.time,
+            delivery=taken.delivery,
+        )
+        self._chain = chain
+        return batch
+
+    def _apply(
+        self, taken: Taken, now: int, skip: frozenset[int], events: list[Event]
+    ) -> tuple[int, ...]:
+        engine = self.engine
+        number = engine.applied + 1
+        skipped: list[int] = []
+        try:
+            engine.advance(max(engine.time, now), events)
+            for segment in taken.segments:
+                number = segment.first
+                if skip and not skip.isdisjoint(range(segment.first, segment.last + 1)):
+                    skipped += self._apply_with_skips(segment.first, segment.commands, skip, events)
+                    continue
+                apply = engine.apply
+                for command in segment.commands:
+                    apply(number, command, events)
+                    number += 1
+        except Exception as error:
+            raise EngineFault(
+                f"the engine raised {type(error).__name__} on command {number}", number=number
+            ) from error
+        return tuple(skipped)
+
+    def _apply_with_skips(
+        self, first: int, commands: Sequence[object], skip: frozenset[int], events: list[Event]
+    ) -> list[int]:
+        skipped = []
+        for number, command in enumerate(commands, first):
+            if number in skip:
+                self.engine.skip(number, events)
+                skipped.append(number)
+            else:
+                self.engine.apply(number, command, events)  # type: ignore[arg-type]
+        return skipped

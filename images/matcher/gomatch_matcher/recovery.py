@@ -1,0 +1,105 @@
+"""How a matcher gets its engine back: from Redis when that equals PostgreSQL, else from the
+newest image and the journal after it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from gomatch.cache import BookMirror
+from gomatch.engine import RULES_VERSION, Command, Engine, Event, Image
+from gomatch.errors import CacheError, CodecError, EngineError
+from gomatch.messages.codec import unpack_commands, unpack_header, unpack_image, unpack_order
+from gomatch.observability import logs
+from gomatch.store import Journal, MarketHead, Snapshots
+
+_log = logs.get(__name__)
+_PAGE = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """``source`` says where the state came from, ``replayed`` how many commands were matched
+    again after it, ``seconds`` how long all of it took."""
+
+    engine: Engine
+    head: MarketHead
+    source: Literal["redis", "image", "genesis"]
+    replayed: int
+    seconds: float
+
+
+async def recover(
+    *, head: MarketHead, journal: Journal, snapshots: Snapshots, mirror: BookMirror
+) -> Recovered:
+    """The engine at ``head``. Raises StoreUnavailable, CodecError, and EngineError when what is
+    replayed does not arrive at what is journaled."""
+    started = time.perf_counter()
+    engine = await _from_redis(head, mirror)
+    if engine is not None:
+        return Recovered(engine, head, "redis", 0, time.perf_counter() - started)
+    source: Literal["image", "genesis"] = "genesis"
+    engine = Engine()
+    newest = await snapshots.newest(head.market_id)
+    if newest is not None:
+        engine = Engine.restore(unpack_image(newest.image))
+        source = "image"
+    replayed = await _replay(engine, head, journal)
+    return Recovered(engine, head, source, replayed, time.perf_counter() - started)
+
+
+async def _from_redis(head: MarketHead, mirror: BookMirror) -> Engine | None:
+    try:
+        held = await mirror.load()
+        if held is None or held.sequence != head.sequence or held.chain != head.chain:
+            return None
+        orders = [unpack_order(packed) for _, packed in sorted(held.orders.items())]
+        engine = Engine.restore(Image(unpack_header(held.header), orders))
+    except (CacheError, CodecError) as error:
+        _log.warning("redis_not_used", market=head.symbol, why=str(error))
+        return None
+    if engine.applied != head.applied or engine.sequence != head.sequence:
+        return None
+    return engine
+
+
+async def _replay(engine: Engine, head: MarketHead, journal: Journal) -> int:
+    start = engine.applied
+    commands: dict[int, Command] = {}
+    events: list[Event] = []
+    while engine.sequence < head.sequence:
+        rows = await journal.rows(
+            head.market_id, engine.sequence, limit_rows=_PAGE, with_events=False
+        )
+        if not rows:
+            raise EngineError(
+                f"market {head.symbol}: the journal ends at sequence {engine.sequence}, its head "
+                f"says {head.sequence}; run `gomatch audit`"
+            )
+        last = rows[-1].last_number
+        if last > engine.applied:
+            for page in await journal.commands(
+                head.market_id, engine.applied + 1, last, limit_rows=last - engine.applied
+            ):
+                commands.update(enumerate(unpack_commands(page.bodies), page.first))
+        for row in rows:
+            if row.rules_version > RULES_VERSION:
+                raise EngineError(
+                    f"market {head.symbol}: the journal follows rules version "
+                    f"{row.rules_version}, this build knows {RULES_VERSION}; install a newer one"
+                )
+            engine.advance(row.time, events)
+            for number in range(row.first_number, row.last_number + 1):
+                if number in row.skipped:
+                    commands.pop(number, None)
+                    engine.skip(number, events)
+                else:
+                    engine.apply(number, commands.pop(number), events)
+            if engine.sequence != row.last_sequence:
+                raise EngineError(
+                    f"market {head.symbol}: replay arrives at sequence {engine.sequence} where "
+                    f"the journal has {row.last_sequence}; run `gomatch audit`"
+                )
+            events.clear()
+    return engine.applied - start
