@@ -47,8 +47,9 @@ class CommandFeed:
         self._behind = True
 
     async def take(self, *, limit: int, timeout: float) -> Taken:
-        """Up to ``limit`` commands or one message's worth, whichever is more; none after
-        ``timeout`` seconds without any. Raises StoreUnavailable."""
+        """Up to ``limit`` commands; none after ``timeout`` seconds without any.
+
+        Raises StoreUnavailable, and CodecError when PostgreSQL lacks what it accepted."""
         if self._behind:
             # A new leader cannot know when the queue will deliver to it.
             taken = await self._from_store(limit, up_to=None)
@@ -89,10 +90,13 @@ class CommandFeed:
                         break
                     await self._refuse(delivery, str(error))
                     return await self._from_store(limit, up_to=batch.last) or Taken(())
-                commands = commands[self._next - batch.first :]
+                offset = self._next - batch.first
+                commands = commands[offset : offset + limit - count]
                 segments.append(Segment(self._next, commands, batch.accepted_at, batch.trace))
-                self._next = batch.last + 1
+                self._next += len(commands)
                 count += len(commands)
+                if self._next <= batch.last:
+                    break
             done = self._held.popleft()
         return Taken(segments, done)
 
@@ -108,9 +112,9 @@ class CommandFeed:
         for row in rows:
             if row.first > self._next:
                 break
-            commands = unpack_commands(row.bodies)[self._next - row.first :]
+            commands = unpack_commands(row.bodies)[self._next - row.first : last - row.first + 1]
             segments.append(Segment(self._next, commands, row.accepted_at))
-            self._next = row.last + 1
+            self._next += len(commands)
         if not segments:
             raise CodecError(
                 f"market {self._symbol}: command {self._next} is accepted but not in PostgreSQL; "

@@ -75,6 +75,4 @@ class CommittedState:
 
     def image(self) -> bytes:
         """The packed image at ``sequence``, for PostgreSQL."""
-        return pack_image_of(
-            self.header, (packed for _, packed in sorted(self.orders.items()))
-        )
+        return pack_image_of(self.header, (packed for _, packed in sorted(self.orders.items())))

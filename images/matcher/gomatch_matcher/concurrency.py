@@ -33,6 +33,22 @@ async def run_together(*coroutines: Coroutine[Any, Any, None]) -> None:
     raise error
 
 
+async def run_until_first(
+    main: Coroutine[Any, Any, None], companion: Coroutine[Any, Any, None]
+) -> None:
+    """Run both until one ends, then cancel and await the other. An error of either is raised."""
+    tasks = [asyncio.create_task(main), asyncio.create_task(companion)]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in tasks:
+        if task in done:
+            task.result()
+
+
 class Backoff:
     """Exponential delays with full jitter: uniform in (0, min(limit, first * 2^n)]."""
 

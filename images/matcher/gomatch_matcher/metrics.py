@@ -63,7 +63,9 @@ class MatcherMetrics:
         self.sequence = self._gauge("gomatch_matcher_sequence", "Sequence of the last event.")
         self.epoch = self._gauge("gomatch_matcher_epoch", "Epoch of the current term, 0 if none.")
         self.leader = self._gauge("gomatch_matcher_leader", "1 while this process leads.")
-        self.open_orders = self._gauge("gomatch_matcher_open_orders", "Open orders, stops included.")
+        self.open_orders = self._gauge(
+            "gomatch_matcher_open_orders", "Open orders, stops included."
+        )
         self.state = self._gauge(
             "gomatch_matcher_trading_state",
             "1 Running, 2 Auction, 3 CancelOnly, 4 Halted, 5 Closed.",

@@ -1,0 +1,72 @@
+"""Health and metrics of a matcher over HTTP."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from gomatch_matcher.service import MatcherService
+
+_STUCK_SECONDS = 60.0
+
+
+def health_application(service: MatcherService, registry: CollectorRegistry) -> Starlette:
+    """/healthz fails only when a leader has made no progress with its lease for a minute though
+    its process runs; /readyz while it neither leads nor waits with its servers in reach."""
+
+    async def healthz(_: Request) -> Response:
+        status = service.status
+        stuck = status.leading and time.monotonic() - status.last_progress > _STUCK_SECONDS
+        return JSONResponse({"status": "stuck" if stuck else "ok"}, 503 if stuck else 200)
+
+    async def readyz(_: Request) -> Response:
+        status = service.status
+        body = {
+            "market": service.symbol,
+            "ready": status.ready,
+            "role": "leader" if status.leading else "standby" if status.waiting else "starting",
+            "epoch": status.epoch,
+            "recovered_from": status.recovered_from,
+        }
+        return JSONResponse(body, 200 if status.ready else 503)
+
+    async def metrics(_: Request) -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return Starlette(
+        routes=[
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            Route("/metrics", metrics),
+        ]
+    )
+
+
+class HealthServer(uvicorn.Server):
+    """uvicorn without its signal handlers: the matcher's own decide when it stops."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def health_server(application: Starlette, *, host: str, port: int) -> HealthServer:
+    return HealthServer(
+        uvicorn.Config(
+            application,
+            host=host,
+            port=port,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=1,
+        )
+    )

@@ -1,0 +1,353 @@
+"""The matcher's service: waits for the lease, leads term after term, and steps down in order."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import socket
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import asyncpg
+
+from gomatch.cache import BookMirror
+from gomatch.engine import Reason, SetState, TradingState
+from gomatch.errors import ConfigurationError, EngineFault, Fenced, StoreUnavailable
+from gomatch.messages.codec import pack_commands
+from gomatch.observability import logs
+from gomatch.observability.tracing import Tracing
+from gomatch.settings import Settings
+from gomatch.store import (
+    Commits,
+    Intake,
+    Journal,
+    Leadership,
+    MarketRecord,
+    Markets,
+    Snapshots,
+    check_schema,
+    connect_pool,
+)
+from gomatch.transport import CommandConsumer, Transport
+from gomatch_matcher.backlog import CommittedBacklog
+from gomatch_matcher.cache_writer import CacheWriter
+from gomatch_matcher.callback import CallbackFanout
+from gomatch_matcher.command_feed import CommandFeed
+from gomatch_matcher.committed import CommittedState
+from gomatch_matcher.concurrency import (
+    Backoff,
+    run_together,
+    run_until_first,
+    wait_or_stop,
+)
+from gomatch_matcher.fault_points import Checkpoint, no_checkpoint
+from gomatch_matcher.image_writer import ImageWriter
+from gomatch_matcher.matching import Matching
+from gomatch_matcher.metrics import MatcherMetrics
+from gomatch_matcher.recovery import Recovered, recover
+from gomatch_matcher.term import Caution, Term, TermParts
+
+_log = logs.get(__name__)
+_SECOND_FAULT_SECONDS = 60.0
+
+
+def wall_clock() -> int:
+    """Microseconds since the epoch."""
+    return time.time_ns() // 1_000
+
+
+@dataclass(slots=True)
+class MatcherStatus:
+    """What health checks look at. ``waiting`` is a standby whose servers are in reach."""
+
+    leading: bool = False
+    waiting: bool = False
+    epoch: int = 0
+    recovered_from: str = ""
+    last_progress: float = 0.0
+
+    @property
+    def ready(self) -> bool:
+        return self.leading or self.waiting
+
+
+class MatcherService:
+    """Serves one market. ``transport`` belongs to the caller; all else is opened by ``run``."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        market: str,
+        transport: Transport,
+        metrics: MatcherMetrics,
+        tracing: Tracing | None = None,
+        checkpoint: Checkpoint = no_checkpoint,
+        holder: str | None = None,
+    ) -> None:
+        """``holder`` names this process in the lease; by default host, process and object."""
+        self.settings = settings
+        self.symbol = market
+        self.status = MatcherStatus()
+        self._transport = transport
+        self._metrics = metrics
+        self._tracing = tracing or Tracing.off()
+        self._checkpoint = checkpoint
+        self._holder = holder or f"{socket.gethostname()}/{os.getpid()}/{id(self):x}"
+        self._last_fault = float("-inf")
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until ``stop``: wait for the lease, lead, hand over. Servers that are away are waited
+        for. Raises ConfigurationError for an unknown market and SchemaMismatch."""
+        backoff = Backoff(first=0.2, limit=3.0)
+        while not stop.is_set():
+            try:
+                await self._serve(stop, backoff)
+            except StoreUnavailable as error:
+                self._step_down()
+                _log.warning("store_unavailable", market=self.symbol, why=str(error))
+            except Fenced as error:
+                self._step_down()
+                self._metrics.fenced.inc()
+                _log.warning("fenced", market=self.symbol, why=str(error))
+            if not stop.is_set():
+                await wait_or_stop(stop, backoff.next_delay())
+
+    async def _serve(self, stop: asyncio.Event, backoff: Backoff) -> None:
+        settings = self.settings
+        async with AsyncExitStack() as stack:
+            pool = await connect_pool(
+                settings.postgres_url.get_secret_value(),
+                size=3,
+                timeout=settings.database_timeout,
+                application=f"gomatch-matcher {self.symbol}",
+            )
+            stack.push_async_callback(_close_pool, pool)
+            await check_schema(pool)
+            market = await Markets(pool).get(self.symbol)
+            if market is None:
+                raise ConfigurationError(
+                    f"market {self.symbol} does not exist; make it by `gomatch markets create`"
+                )
+            mirror = BookMirror(settings.redis_url.get_secret_value(), self.symbol, timeout=2.0)
+            stack.push_async_callback(mirror.close)
+            leadership = await Leadership.connect(
+                settings.postgres_url.get_secret_value(), timeout=settings.database_timeout
+            )
+            stack.push_async_callback(leadership.close)
+            epoch = await self._wait_for_lease(leadership, market, stop)
+            if epoch is None:
+                return
+            backoff.reset()
+            await self._lead(_Tools(pool, mirror, leadership, market, epoch), stop)
+
+    async def _wait_for_lease(
+        self, leadership: Leadership, market: MarketRecord, stop: asyncio.Event
+    ) -> int | None:
+        while not stop.is_set():
+            leader = await leadership.acquire(
+                market.market_id, self._holder, self.settings.lease_seconds
+            )
+            if leader is not None:
+                return leader.epoch
+            self.status.waiting = True
+            self.status.last_progress = time.monotonic()
+            await wait_or_stop(stop, self.settings.lease_renew / 2)
+        return None
+
+    async def _lead(self, tools: _Tools, stop: asyncio.Event) -> None:
+        epoch = tools.epoch
+        self.status.waiting = False
+        self.status.epoch = epoch
+        self._metrics.epoch.set(epoch)
+        _log.info("lease_acquired", market=self.symbol, epoch=epoch, holder=self._holder)
+        finished = asyncio.Event()
+        await run_together(
+            self._keep_lease(tools, finished), self._lead_terms(tools, stop, finished)
+        )
+        await tools.leadership.release(tools.market.market_id, epoch)
+        self._step_down()
+        _log.info("lease_released", market=self.symbol, epoch=epoch)
+
+    async def _keep_lease(self, tools: _Tools, finished: asyncio.Event) -> None:
+        """Renews until ``finished``. Raises Fenced when another leads, and StoreUnavailable once
+        the lease has run out without an answer from the database."""
+        renewed = time.monotonic()
+        while not await wait_or_stop(finished, self.settings.lease_renew):
+            try:
+                marks = await tools.leadership.renew(
+                    tools.market.market_id, tools.epoch, self.settings.lease_seconds
+                )
+            except StoreUnavailable:
+                if time.monotonic() - renewed > self.settings.lease_seconds:
+                    raise
+                continue
+            renewed = self.status.last_progress = time.monotonic()
+            if marks.refresh_cache and tools.cache is not None:
+                tools.cache.refresh()
+
+    async def _lead_terms(
+        self, tools: _Tools, stop: asyncio.Event, finished: asyncio.Event
+    ) -> None:
+        caution = Caution()
+        backoff = Backoff(first=0.05, limit=2.0)
+        while True:
+            try:
+                await self._term(tools, stop, caution)
+                break
+            except EngineFault as fault:
+                caution = await self._after_fault(tools, fault, caution)
+            except StoreUnavailable as error:
+                _log.warning("commit_failed", market=self.symbol, why=str(error))
+                await asyncio.sleep(backoff.next_delay())
+            self._metrics.reloads.inc()
+            self.status.leading = False
+            self._metrics.leader.set(0)
+        finished.set()
+
+    async def _after_fault(self, tools: _Tools, fault: EngineFault, caution: Caution) -> Caution:
+        """RULES: reload, apply that batch singly, skip the offender; a second fault within a
+        minute halts the market."""
+        if fault.number > caution.until:
+            return Caution(until=fault.number + self.settings.match_batch, skip=caution.skip)
+        self._metrics.engine_faults.inc()
+        _log.critical(
+            "engine_fault",
+            market=self.symbol,
+            number=fault.number,
+            why=repr(fault.__cause__),
+            exc_info=fault,
+        )
+        now = time.monotonic()
+        if now - self._last_fault < _SECOND_FAULT_SECONDS:
+            await Intake(tools.pool).accept(
+                tools.market.market_id,
+                bodies=pack_commands([SetState(TradingState.HALTED, Reason.ENGINE_ERROR)]),
+                count=1,
+                backlog_limit=1 << 62,
+            )
+        self._last_fault = now
+        return Caution(until=caution.until, skip=caution.skip | {fault.number})
+
+    async def _term(self, tools: _Tools, stop: asyncio.Event, caution: Caution) -> None:
+        market, settings = tools.market, self.settings
+        journal, snapshots = Journal(tools.pool), Snapshots(tools.pool)
+        async with AsyncExitStack() as stack:
+            commits = await Commits.connect(
+                settings.postgres_url.get_secret_value(), timeout=settings.database_timeout
+            )
+            stack.push_async_callback(commits.close)
+            await tools.leadership.register_backend(
+                market.market_id, tools.epoch, commits.backend_pid
+            )
+            head = await journal.head(market.market_id)
+            if head.epoch != tools.epoch:
+                raise Fenced(f"market {self.symbol} is led in epoch {head.epoch}")
+            recovered = await recover(
+                head=head, journal=journal, snapshots=snapshots, mirror=tools.mirror
+            )
+            self._report(recovered)
+            gc.freeze()
+            committed = CommittedState(recovered.engine, epoch=tools.epoch, chain=head.chain)
+            consumer: CommandConsumer = await self._transport.consumer(
+                self.symbol, prefetch=settings.prefetch
+            )
+            stack.push_async_callback(consumer.close)
+            cache = CacheWriter(
+                mirror=tools.mirror,
+                committed=committed,
+                in_step=recovered.source == "redis",
+                ack=consumer.ack,
+                metrics=self._metrics,
+                checkpoint=self._checkpoint,
+            )
+            tools.cache = cache
+            fanout = CallbackFanout(
+                market=self.symbol,
+                targets=settings.callback_targets,
+                buffer=settings.callback_buffer,
+                source=CommittedBacklog(journal, committed, market_id=market.market_id),
+            )
+            term = Term(
+                TermParts(
+                    market_id=market.market_id,
+                    matching=Matching(
+                        recovered.engine,
+                        market_id=market.market_id,
+                        epoch=tools.epoch,
+                        chain=head.chain,
+                    ),
+                    feed=CommandFeed(
+                        journal=journal,
+                        consumer=consumer,
+                        market_id=market.market_id,
+                        symbol=self.symbol,
+                        applied=head.applied,
+                        settings=settings,
+                        metrics=self._metrics,
+                    ),
+                    commits=commits,
+                    committed=committed,
+                    cache=cache,
+                    fanout=fanout,
+                    images=ImageWriter(
+                        snapshots=snapshots,
+                        committed=committed,
+                        market_id=market.market_id,
+                        every=settings.snapshot_every,
+                        metrics=self._metrics,
+                    ),
+                    tracing=self._tracing,
+                    settings=settings,
+                    metrics=self._metrics,
+                    checkpoint=self._checkpoint,
+                    clock=wall_clock,
+                ),
+                caution=caution,
+            )
+            self.status.leading = True
+            self._metrics.leader.set(1)
+            await run_until_first(term.run(stop), fanout.run())
+
+    def _report(self, recovered: Recovered) -> None:
+        self.status.recovered_from = recovered.source
+        self._metrics.recovery_seconds.set(recovered.seconds)
+        _log.info(
+            "recovered",
+            market=self.symbol,
+            source=recovered.source,
+            replayed=recovered.replayed,
+            seconds=round(recovered.seconds, 4),
+            applied=recovered.head.applied,
+            sequence=recovered.head.sequence,
+            open_orders=recovered.engine.open_orders,
+        )
+
+    def _step_down(self) -> None:
+        self.status.leading = False
+        self.status.waiting = False
+        self.status.epoch = 0
+        self._metrics.leader.set(0)
+        self._metrics.epoch.set(0)
+
+
+@dataclass(slots=True)
+class _Tools:
+    """What stays open for as long as this process holds the lease."""
+
+    pool: asyncpg.Pool
+    mirror: BookMirror
+    leadership: Leadership
+    market: MarketRecord
+    epoch: int
+    cache: CacheWriter | None = None
+
+
+async def _close_pool(pool: asyncpg.Pool) -> None:
+    try:
+        async with asyncio.timeout(5):
+            await pool.close()
+    except TimeoutError:
+        pool.terminate()
