@@ -140,7 +140,8 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info")
     log_format: Literal["json", "console"] = Field(default="json")
     otlp_endpoint: str = Field(
-        default="", description="OTLP over HTTP for traces, e.g. http://127.0.0.1:4318; off if empty."
+        default="",
+        description="OTLP over HTTP for traces, e.g. http://127.0.0.1:4318; off if empty.",
     )
     trace_ratio: float = Field(default=0.01, ge=0, le=1, description="Share of requests traced.")
     data: Path = Field(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from gomatch.engine import Command
+from gomatch.errors import CodecError
 from gomatch.messages.codec import unpack_commands
 
 
@@ -25,5 +26,8 @@ class CommandBatch(msgspec.Struct, frozen=True, gc=False):
     trace: str = ""
 
     def commands(self) -> Sequence[Command]:
-        """Raises CodecError, also when the count is not last - first + 1."""
-        return unpack_commands(self.bodies)
+        """Raises CodecError, also when their count is not last - first + 1."""
+        commands = unpack_commands(self.bodies)
+        if len(commands) != self.last - self.first + 1:
+            raise CodecError(f"{len(commands)} commands under numbers {self.first} to {self.last}")
+        return commands

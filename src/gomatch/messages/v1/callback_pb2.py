@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"gomatch/messages/v1/callback.proto\x12\ngomatch.v1\"\xc4\x01\n\x0ePublishRequest\x12(\n\x08\x61nnounce\x18\x01 \x01(\x0b\x32\x14.gomatch.v1.AnnounceH\x00\x12\"\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x11.gomatch.v1.BatchH\x00\x12-\n\x0b\x64\x65pth_image\x18\x03 \x01(\x0b\x32\x16.gomatch.v1.DepthImageH\x00\x12*\n\theartbeat\x18\x04 \x01(\x0b\x32\x15.gomatch.v1.HeartbeatH\x00\x42\t\n\x07message\"j\n\x0fPublishResponse\x12\"\n\x05hello\x18\x01 \x01(\x0b\x32\x11.gomatch.v1.HelloH\x00\x12(\n\x08received\x18\x02 \x01(\x0b\x32\x14.gomatch.v1.ReceivedH\x00\x42\t\n\x07message\";\n\x08\x41nnounce\x12\x0e\n\x06market\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x10\n\x08sequence\x18\x03 \x01(\x03\"1\n\x05Hello\x12\x15\n\rlast_sequence\x18\x01 \x01(\x03\x12\x11\n\thas_depth\x18\x02 \x01(\x08\"!\n\x08Received\x12\x15\n\rlast_sequence\x18\x01 \x01(\x03\"\xb9\x01\n\x05\x42\x61tch\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\x12\x16\n\x0e\x66irst_sequence\x18\x02 \x01(\x03\x12\x15\n\rlast_sequence\x18\x03 \x01(\x03\x12\x0f\n\x07\x61pplied\x18\x04 \x01(\x03\x12\x0c\n\x04time\x18\x05 \x01(\x03\x12\x0e\n\x06\x65vents\x18\x06 \x01(\x0c\x12\x0e\n\x06levels\x18\x07 \x03(\x12\x12$\n\x07summary\x18\x08 \x01(\x0b\x32\x13.gomatch.v1.Summary\x12\r\n\x05trace\x18\t \x01(\t\"a\n\x07Summary\x12\r\n\x05state\x18\x01 \x01(\x05\x12\x12\n\nlast_price\x18\x02 \x01(\x03\x12\x18\n\x10indicative_price\x18\x03 \x01(\x03\x12\x19\n\x11indicative_volume\x18\x04 \x01(\x03\"\x86\x01\n\nDepthImage\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x0e\n\x06levels\x18\x03 \x03(\x12\x12\x10\n\x08\x63omplete\x18\x04 \x01(\x08\x12$\n\x07summary\x18\x05 \x01(\x0b\x32\x13.gomatch.v1.Summary\x12\x0f\n\x07\x61pplied\x18\x06 \x01(\x03\"=\n\tHeartbeat\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x0f\n\x07\x61pplied\x18\x03 \x01(\x03\x32Y\n\x0f\x43\x61llbackService\x12\x46\n\x07Publish\x12\x1a.gomatch.v1.PublishRequest\x1a\x1b.gomatch.v1.PublishResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"gomatch/messages/v1/callback.proto\x12\ngomatch.v1\"\xc4\x01\n\x0ePublishRequest\x12(\n\x08\x61nnounce\x18\x01 \x01(\x0b\x32\x14.gomatch.v1.AnnounceH\x00\x12\"\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x11.gomatch.v1.BatchH\x00\x12-\n\x0b\x64\x65pth_image\x18\x03 \x01(\x0b\x32\x16.gomatch.v1.DepthImageH\x00\x12*\n\theartbeat\x18\x04 \x01(\x0b\x32\x15.gomatch.v1.HeartbeatH\x00\x42\t\n\x07message\"j\n\x0fPublishResponse\x12\"\n\x05hello\x18\x01 \x01(\x0b\x32\x11.gomatch.v1.HelloH\x00\x12(\n\x08received\x18\x02 \x01(\x0b\x32\x14.gomatch.v1.ReceivedH\x00\x42\t\n\x07message\"L\n\x08\x41nnounce\x12\x0e\n\x06market\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12\x0f\n\x07\x61pplied\x18\x04 \x01(\x03\"1\n\x05Hello\x12\x15\n\rlast_sequence\x18\x01 \x01(\x03\x12\x11\n\thas_depth\x18\x02 \x01(\x08\"!\n\x08Received\x12\x15\n\rlast_sequence\x18\x01 \x01(\x03\"\xcb\x01\n\x05\x42\x61tch\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\x12\x16\n\x0e\x66irst_sequence\x18\x02 \x01(\x03\x12\x15\n\rlast_sequence\x18\x03 \x01(\x03\x12\x0f\n\x07\x61pplied\x18\x04 \x01(\x03\x12\x0c\n\x04time\x18\x05 \x01(\x03\x12\x0e\n\x06\x65vents\x18\x06 \x01(\x0c\x12\x0e\n\x06levels\x18\x07 \x03(\x12\x12$\n\x07summary\x18\x08 \x01(\x0b\x32\x13.gomatch.v1.Summary\x12\r\n\x05trace\x18\t \x01(\t\x12\x10\n\x08\x63omplete\x18\n \x01(\x08\"a\n\x07Summary\x12\r\n\x05state\x18\x01 \x01(\x05\x12\x12\n\nlast_price\x18\x02 \x01(\x03\x12\x18\n\x10indicative_price\x18\x03 \x01(\x03\x12\x19\n\x11indicative_volume\x18\x04 \x01(\x03\"\x97\x01\n\nDepthImage\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x0e\n\x06levels\x18\x03 \x03(\x12\x12\x10\n\x08\x63omplete\x18\x04 \x01(\x08\x12$\n\x07summary\x18\x05 \x01(\x0b\x32\x13.gomatch.v1.Summary\x12\x0f\n\x07\x61pplied\x18\x06 \x01(\x03\x12\x0f\n\x07restart\x18\x07 \x01(\x08\"=\n\tHeartbeat\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x0f\n\x07\x61pplied\x18\x03 \x01(\x03\x32Y\n\x0f\x43\x61llbackService\x12\x46\n\x07Publish\x12\x1a.gomatch.v1.PublishRequest\x1a\x1b.gomatch.v1.PublishResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,19 +36,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUBLISHRESPONSE']._serialized_start=249
   _globals['_PUBLISHRESPONSE']._serialized_end=355
   _globals['_ANNOUNCE']._serialized_start=357
-  _globals['_ANNOUNCE']._serialized_end=416
-  _globals['_HELLO']._serialized_start=418
-  _globals['_HELLO']._serialized_end=467
-  _globals['_RECEIVED']._serialized_start=469
-  _globals['_RECEIVED']._serialized_end=502
-  _globals['_BATCH']._serialized_start=505
-  _globals['_BATCH']._serialized_end=690
-  _globals['_SUMMARY']._serialized_start=692
-  _globals['_SUMMARY']._serialized_end=789
-  _globals['_DEPTHIMAGE']._serialized_start=792
-  _globals['_DEPTHIMAGE']._serialized_end=926
-  _globals['_HEARTBEAT']._serialized_start=928
-  _globals['_HEARTBEAT']._serialized_end=989
-  _globals['_CALLBACKSERVICE']._serialized_start=991
-  _globals['_CALLBACKSERVICE']._serialized_end=1080
+  _globals['_ANNOUNCE']._serialized_end=433
+  _globals['_HELLO']._serialized_start=435
+  _globals['_HELLO']._serialized_end=484
+  _globals['_RECEIVED']._serialized_start=486
+  _globals['_RECEIVED']._serialized_end=519
+  _globals['_BATCH']._serialized_start=522
+  _globals['_BATCH']._serialized_end=725
+  _globals['_SUMMARY']._serialized_start=727
+  _globals['_SUMMARY']._serialized_end=824
+  _globals['_DEPTHIMAGE']._serialized_start=827
+  _globals['_DEPTHIMAGE']._serialized_end=978
+  _globals['_HEARTBEAT']._serialized_start=980
+  _globals['_HEARTBEAT']._serialized_end=1041
+  _globals['_CALLBACKSERVICE']._serialized_start=1043
+  _globals['_CALLBACKSERVICE']._serialized_end=1132
 # @@protoc_insertion_point(module_scope)

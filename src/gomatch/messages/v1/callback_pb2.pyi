@@ -87,20 +87,24 @@ class Announce(_message.Message):
     MARKET_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
+    APPLIED_FIELD_NUMBER: _builtins.int
     market: _builtins.str
     epoch: _builtins.int
     sequence: _builtins.int
     """Sequence of the last committed event."""
+    applied: _builtins.int
+    """Number of the last committed command."""
     def __init__(
         self,
         *,
         market: _builtins.str = ...,
         epoch: _builtins.int = ...,
         sequence: _builtins.int = ...,
+        applied: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "market", b"market", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "epoch", b"epoch", "market", b"market", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -155,8 +159,9 @@ Global___Received: _TypeAlias = Received  # noqa: Y015
 
 @_typing.final
 class Batch(_message.Message):
-    """A part of one applied batch, at most 1 MB. `events` is the compact form (the same bytes as in
+    """A part of one applied batch, under 1 MB. `events` is the compact form (the same bytes as in
     the journal where one part is the whole batch), with sequences first_sequence and following.
+    A receiver skips the events that it has already; first_sequence above its last + 1 is a gap.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -170,23 +175,30 @@ class Batch(_message.Message):
     LEVELS_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
     TRACE_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     first_sequence: _builtins.int
     last_sequence: _builtins.int
     applied: _builtins.int
-    """Commands up to this number are applied once this part is read."""
+    """With the last part: commands up to this number are applied. 0 before it."""
     time: _builtins.int
     """Microseconds since the epoch, as journaled."""
     events: _builtins.bytes
     trace: _builtins.str
+    complete: _builtins.bool
+    """The last part of its batch."""
     @_builtins.property
     def levels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Changed levels as triples (side, price in ticks, displayed lots; 0 lots: level gone), with
-        the last part of a batch only.
+        """Changed levels as triples (side, price in ticks, displayed lots; 0 lots: level gone). They
+        hold when the batch is complete.
         """
 
     @_builtins.property
-    def summary(self) -> Global___Summary: ...
+    def summary(self) -> Global___Summary:
+        """With the last part; none where the batch was read from the journal, which has no levels
+        either: a depth image follows then.
+        """
+
     def __init__(
         self,
         *,
@@ -199,10 +211,11 @@ class Batch(_message.Message):
         levels: _abc.Iterable[_builtins.int] | None = ...,
         summary: Global___Summary | None = ...,
         trace: _builtins.str = ...,
+        complete: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "epoch", b"epoch", "events", b"events", "first_sequence", b"first_sequence", "last_sequence", b"last_sequence", "levels", b"levels", "summary", b"summary", "time", b"time", "trace", b"trace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "complete", b"complete", "epoch", b"epoch", "events", b"events", "first_sequence", b"first_sequence", "last_sequence", b"last_sequence", "levels", b"levels", "summary", b"summary", "time", b"time", "trace", b"trace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -241,7 +254,9 @@ Global___Summary: _TypeAlias = Summary  # noqa: Y015
 
 @_typing.final
 class DepthImage(_message.Message):
-    """The whole displayed book at a sequence, in parts of at most 1 MB; the last has `complete`."""
+    """The whole displayed book at a sequence, in parts under 1 MB; the last has `complete`. The
+    levels of batches up to that sequence are part of it already.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -251,10 +266,15 @@ class DepthImage(_message.Message):
     COMPLETE_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
     APPLIED_FIELD_NUMBER: _builtins.int
+    RESTART_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     sequence: _builtins.int
     complete: _builtins.bool
     applied: _builtins.int
+    restart: _builtins.bool
+    """The events between what the replica holds and `sequence` are not sent: its streams go on
+    from here, and who needs those events reads the journal.
+    """
     @_builtins.property
     def levels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Triples (side, price, displayed lots)."""
@@ -270,10 +290,11 @@ class DepthImage(_message.Message):
         complete: _builtins.bool = ...,
         summary: Global___Summary | None = ...,
         applied: _builtins.int = ...,
+        restart: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "complete", b"complete", "epoch", b"epoch", "levels", b"levels", "sequence", b"sequence", "summary", b"summary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "complete", b"complete", "epoch", b"epoch", "levels", b"levels", "restart", b"restart", "sequence", b"sequence", "summary", b"summary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
