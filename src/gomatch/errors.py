@@ -16,8 +16,9 @@
     │   └── PublishFailed       the broker did not confirm; the commands are safe in PostgreSQL
     ├── CacheError
     │   └── CacheStale          Redis holds another state than expected: rebuild
-    └── EngineError
-        └── EngineFault         the engine raised on a command; carries its number
+    ├── EngineError
+    │   └── EngineFault         the engine raised on a command; carries its number
+    └── LoadError               the load generator cannot go on; says why
 
 Every error has a stable ``code`` and a message that says what to do.
 """
@@ -101,3 +102,7 @@ class EngineFault(EngineError):
     def __init__(self, message: str, *, number: int) -> None:
         super().__init__(message)
         self.number = number
+
+
+class LoadError(GomatchError):
+    code = "load"
