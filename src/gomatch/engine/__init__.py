@@ -10,6 +10,7 @@ from gomatch.engine.commands import (
     NewOrder,
     SetState,
 )
+from gomatch.engine.engine import Changes, Engine
 from gomatch.engine.events import (
     Accepted,
     AllCancelled,
@@ -26,6 +27,7 @@ from gomatch.engine.events import (
     Uncrossed,
 )
 from gomatch.engine.image import Image, ImageHeader, OrderImage
+from gomatch.engine.order import Closing, Order
 from gomatch.engine.types import (
     NOTIONAL_LIMIT,
     RATE_SCALE,
@@ -52,15 +54,19 @@ __all__ = [
     "CancelAll",
     "CancelOrder",
     "Cancelled",
+    "Changes",
+    "Closing",
     "Command",
     "Configure",
     "Configured",
+    "Engine",
     "Event",
     "Expired",
     "Image",
     "ImageHeader",
     "MarketConfig",
     "NewOrder",
+    "Order",
     "OrderImage",
     "OrderType",
     "Reason",

@@ -110,7 +110,9 @@ class Configured(msgspec.Struct, array_like=True, frozen=True, gc=False, tag_fie
     config: MarketConfig
 
 
-class AllCancelled(msgspec.Struct, array_like=True, frozen=True, gc=False, tag_field="kind", tag=11):
+class AllCancelled(
+    msgspec.Struct, array_like=True, frozen=True, gc=False, tag_field="kind", tag=11
+):
     """Ends a CancelAll: ``count`` orders were cancelled by it."""
 
     number: int
