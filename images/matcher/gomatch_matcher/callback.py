@@ -1,0 +1,103 @@
+"""The way back: every API replica gets the results of this market, each at its own pace."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gomatch.messages.applied import AppliedBatch
+from gomatch_matcher.callback_stream import (
+    BacklogSource,
+    FanoutHooks,
+    PreparedBatch,
+    ReplicaStream,
+    StreamLimits,
+)
+from gomatch_matcher.callback_targets import (
+    Resolver,
+    TargetResolver,
+    parse_targets,
+    resolve_host,
+)
+
+__all__ = ["BacklogSource", "CallbackFanout", "FanoutHooks", "StreamLimits"]
+
+
+class CallbackFanout:
+    """One stream for each address behind ``targets`` (comma separated host:port). A replica that
+    is slow, frozen or gone costs the others nothing: each has a buffer of its own, and a full one
+    ends that stream, which comes back and resumes from the journal.
+
+    ``buffer`` is in batches, ``resolve_every`` in seconds. Raises ConfigurationError on targets
+    that cannot be read.
+    """
+
+    def __init__(
+        self,
+        *,
+        market: str,
+        targets: str,
+        buffer: int,
+        source: BacklogSource,
+        hooks: FanoutHooks | None = None,
+        limits: StreamLimits | None = None,
+        resolve: Resolver = resolve_host,
+        resolve_every: float = 1.0,
+    ) -> None:
+        self._market = market
+        self._source = source
+        self._hooks = hooks or FanoutHooks()
+        self._limits = limits or StreamLimits(buffer=buffer)
+        self._resolver = TargetResolver(parse_targets(targets), resolve=resolve, timeout=5.0)
+        self._resolve_every = resolve_every
+        self._streams: dict[str, ReplicaStream] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def connected(self) -> int:
+        """Replicas whose stream is up."""
+        return sum(stream.live for stream in self._streams.values())
+
+    def publish(self, batch: AppliedBatch) -> None:
+        """Hand a committed batch to all replicas. Never blocks and never raises for a replica."""
+        prepared = PreparedBatch(batch)
+        for stream in self._streams.values():
+            stream.offer(prepared)
+
+    async def run(self) -> None:
+        """Keep one stream to each replica until cancelled."""
+        try:
+            while True:
+                self._follow(await self._resolver.addresses())
+                await asyncio.sleep(self._resolve_every)
+        finally:
+            for task in self._tasks.values():
+                task.cancel()
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            self._tasks.clear()
+            self._streams.clear()
+
+    def _follow(self, addresses: list[str]) -> None:
+        for address, task in list(self._tasks.items()):
+            if task.done():
+                del self._tasks[address], self._streams[address]
+                # A bug ends the matcher's term loudly; what a replica does never gets here.
+                task.result()
+        for address, stream in self._streams.items():
+            stream.listed = address in addresses
+        for address in addresses:
+            if address not in self._streams:
+                stream = ReplicaStream(
+                    market=self._market,
+                    address=address,
+                    source=self._source,
+                    limits=self._limits,
+                    hooks=self._hooks,
+                    on_change=self._changed,
+                )
+                self._streams[address] = stream
+                self._tasks[address] = asyncio.create_task(
+                    stream.run(), name=f"callback {self._market} {address}"
+                )
+
+    def _changed(self) -> None:
+        self._hooks.connected(self.connected)
