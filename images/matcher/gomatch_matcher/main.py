@@ -15,12 +15,13 @@ from gomatch.observability.tracing import Tracing
 from gomatch.settings import Settings
 from gomatch.transport import RabbitMQTransport
 from gomatch_matcher.concurrency import run_until_first
+from gomatch_matcher.fault_points import Checkpoint, no_checkpoint
 from gomatch_matcher.http import health_application, health_server
 from gomatch_matcher.metrics import MatcherMetrics
 from gomatch_matcher.service import MatcherService
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings, *, checkpoint: Checkpoint = no_checkpoint) -> None:
     """Serve ``settings.market`` until a signal comes. Raises ConfigurationError."""
     if not settings.market:
         raise ConfigurationError("GOMATCH_MARKET is not set: name the market to serve")
@@ -33,10 +34,10 @@ def run(settings: Settings) -> None:
     # A book is many small linked objects that are freed by reference count; the cycle collector
     # only costs time here. It still runs, rarely.
     gc.set_threshold(100_000, 50, 1_000)
-    uvloop.run(_serve(settings))
+    uvloop.run(_serve(settings, checkpoint))
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, checkpoint: Checkpoint) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -51,6 +52,7 @@ async def _serve(settings: Settings) -> None:
             transport=transport,
             metrics=MatcherMetrics(registry, settings.market),
             tracing=tracing,
+            checkpoint=checkpoint,
         )
         server = health_server(
             health_application(service, registry),
