@@ -1,0 +1,1 @@
+"""The load generator: order flow, recorded flows, light clients and what they measured."""
