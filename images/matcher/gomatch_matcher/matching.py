@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gomatch.engine import Engine, Event
+from gomatch.engine import Command, Engine, Event
 from gomatch.errors import EngineFault
 from gomatch.messages.applied import AppliedBatch, Summary
 from gomatch.messages.codec import next_chain, pack_events, pack_header, pack_order
@@ -133,13 +133,13 @@ class Matching:
         return tuple(skipped)
 
     def _apply_with_skips(
-        self, first: int, commands: Sequence[object], skip: frozenset[int], events: list[Event]
+        self, first: int, commands: Sequence[Command], skip: frozenset[int], events: list[Event]
     ) -> list[int]:
         skipped = []
         for number, command in enumerate(commands, first):
             if number in skip:
-                self.engine.skip(number, events)
+                self.engine.skip(number, command, events)
                 skipped.append(number)
             else:
-                self.engine.apply(number, command, events)  # type: ignore[arg-type]
+                self.engine.apply(number, command, events)
         return skipped

@@ -92,8 +92,7 @@ async def _replay(engine: Engine, head: MarketHead, journal: Journal) -> int:
             engine.advance(row.time, events)
             for number in range(row.first_number, row.last_number + 1):
                 if number in row.skipped:
-                    commands.pop(number, None)
-                    engine.skip(number, events)
+                    engine.skip(number, commands.pop(number), events)
                 else:
                     engine.apply(number, commands.pop(number), events)
             if engine.sequence != row.last_sequence:

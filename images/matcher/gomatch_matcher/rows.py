@@ -98,7 +98,7 @@ def batch_rows(
 
 def order_status(order: Order) -> OrderStatus:
     """The status that users read, from the engine's order."""
-    if not order.open:
+    if order.closing is not None:
         return _CLOSED[order.closing]
     if order.type in _STOPS and not order.triggered:
         return OrderStatus.WAITING
