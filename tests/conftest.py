@@ -1,0 +1,5 @@
+"""Fixtures for every test. A server starts when a test first asks for it."""
+
+from __future__ import annotations
+
+pytest_plugins = ["tests.fixtures.servers", "tests.fixtures.links"]
