@@ -51,6 +51,7 @@ from gomatch_matcher.term import Caution, Term, TermParts
 
 _log = logs.get(__name__)
 _SECOND_FAULT_SECONDS = 60.0
+_SETTLED_SECONDS = 10.0
 
 
 def wall_clock() -> int:
@@ -100,22 +101,29 @@ class MatcherService:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop``: wait for the lease, lead, hand over. Servers that are away are waited
-        for. Raises ConfigurationError for an unknown market and SchemaMismatch."""
-        backoff = Backoff(first=0.2, limit=3.0)
+        for. A commit that failed, or whose answer was lost, is answered by taking the lease
+        anew: that ends the old session and fences it off, so that what the database then holds
+        is all there will be of it. Raises ConfigurationError for an unknown market and
+        SchemaMismatch."""
+        backoff = Backoff(first=0.1, limit=3.0)
         while not stop.is_set():
+            started = time.monotonic()
             try:
-                await self._serve(stop, backoff)
+                await self._serve(stop)
             except StoreUnavailable as error:
                 self._step_down()
+                self._metrics.reloads.inc()
                 _log.warning("store_unavailable", market=self.symbol, why=str(error))
             except Fenced as error:
                 self._step_down()
                 self._metrics.fenced.inc()
                 _log.warning("fenced", market=self.symbol, why=str(error))
+            if time.monotonic() - started > _SETTLED_SECONDS:
+                backoff.reset()
             if not stop.is_set():
                 await wait_or_stop(stop, backoff.next_delay())
 
-    async def _serve(self, stop: asyncio.Event, backoff: Backoff) -> None:
+    async def _serve(self, stop: asyncio.Event) -> None:
         settings = self.settings
         async with AsyncExitStack() as stack:
             pool = await connect_pool(
@@ -133,14 +141,13 @@ class MatcherService:
                 )
             mirror = BookMirror(settings.redis_url.get_secret_value(), self.symbol, timeout=2.0)
             stack.push_async_callback(mirror.close)
-            leadership = await Leadership.connect(
+            leadership = Leadership(
                 settings.postgres_url.get_secret_value(), timeout=settings.database_timeout
             )
             stack.push_async_callback(leadership.close)
             epoch = await self._wait_for_lease(leadership, market, stop)
             if epoch is None:
                 return
-            backoff.reset()
             await self._lead(_Tools(pool, mirror, leadership, market, epoch), stop)
 
     async def _wait_for_lease(
@@ -174,34 +181,30 @@ class MatcherService:
     async def _keep_lease(self, tools: _Tools, finished: asyncio.Event) -> None:
         """Renews until ``finished``. Raises Fenced when another leads, and StoreUnavailable once
         the lease has run out without an answer from the database."""
+        market_id = tools.market.market_id
         renewed = time.monotonic()
         while not await wait_or_stop(finished, self.settings.lease_renew):
             try:
-                marks = await tools.leadership.renew(
-                    tools.market.market_id, tools.epoch, self.settings.lease_seconds
-                )
+                marks = await tools.leadership.renew(market_id, tools.epoch)
+                if marks.refresh_cache and tools.cache is not None:
+                    tools.cache.refresh()
+                    await tools.leadership.cache_refreshed(market_id, marks.refresh_mark)
             except StoreUnavailable:
                 if time.monotonic() - renewed > self.settings.lease_seconds:
                     raise
                 continue
             renewed = self.status.last_progress = time.monotonic()
-            if marks.refresh_cache and tools.cache is not None:
-                tools.cache.refresh()
 
     async def _lead_terms(
         self, tools: _Tools, stop: asyncio.Event, finished: asyncio.Event
     ) -> None:
         caution = Caution()
-        backoff = Backoff(first=0.05, limit=2.0)
         while True:
             try:
                 await self._term(tools, stop, caution)
                 break
             except EngineFault as fault:
                 caution = await self._after_fault(tools, fault, caution)
-            except StoreUnavailable as error:
-                _log.warning("commit_failed", market=self.symbol, why=str(error))
-                await asyncio.sleep(backoff.next_delay())
             self._metrics.reloads.inc()
             self.status.leading = False
             self._metrics.leader.set(0)
@@ -235,13 +238,12 @@ class MatcherService:
         market, settings = tools.market, self.settings
         journal, snapshots = Journal(tools.pool), Snapshots(tools.pool)
         async with AsyncExitStack() as stack:
-            commits = await Commits.connect(
+            commits = Commits(
                 settings.postgres_url.get_secret_value(), timeout=settings.database_timeout
             )
             stack.push_async_callback(commits.close)
-            await tools.leadership.register_backend(
-                market.market_id, tools.epoch, commits.backend_pid
-            )
+            session = await commits.connect()
+            await tools.leadership.register_backend(market.market_id, tools.epoch, session)
             head = await journal.head(market.market_id)
             if head.epoch != tools.epoch:
                 raise Fenced(f"market {self.symbol} is led in epoch {head.epoch}")

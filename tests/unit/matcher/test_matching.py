@@ -1,0 +1,110 @@
+"""What the matcher hands on is complete: committed state, rows and images follow from it alone."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gomatch.engine import Engine, Traded
+from gomatch.errors import EngineFault
+from gomatch.messages.codec import GENESIS_CHAIN, pack_image, unpack_events
+from gomatch.store.records import OrderStatus
+from gomatch_matcher.committed import CommittedState
+from gomatch_matcher.matched import MatchedBatch, Segment, Taken
+from gomatch_matcher.matching import Matching
+from tests.unit.matcher.flows import random_commands
+
+
+def run(seed: int, count: int, batch: int) -> tuple[Matching, CommittedState, list[MatchedBatch]]:
+    commands = random_commands(seed, count)
+    matching = Matching(Engine(), market_id=1, epoch=4, chain=GENESIS_CHAIN)
+    committed = CommittedState(Engine(), epoch=4, chain=GENESIS_CHAIN)
+    batches = []
+    for start in range(0, count, batch):
+        taken = Taken([Segment(start + 1, commands[start : start + batch], start)])
+        matched = matching.match(taken, now=(start + 1) * 10)
+        assert matched is not None
+        committed.advance(matched)
+        batches.append(matched)
+    return matching, committed, batches
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 150), st.sampled_from([1, 7, 50]))
+def test_the_committed_state_equals_the_engine_after_any_batches(
+    seed: int, count: int, batch: int
+) -> None:
+    matching, committed, batches = run(seed, count, batch)
+    fresh = CommittedState(matching.engine, epoch=4, chain=batches[-1].chain)
+    assert committed.orders == fresh.orders
+    assert committed.places == fresh.places
+    assert committed.bids == fresh.bids
+    assert committed.asks == fresh.asks
+    assert committed.summary == fresh.summary
+    assert committed.image() == pack_image(matching.engine.image())
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 150), st.sampled_from([1, 7, 50]))
+def test_rows_add_up_to_what_happened(seed: int, count: int, batch: int) -> None:
+    matching, _, batches = run(seed, count, batch)
+    orders: dict[int, tuple[object, ...]] = {}
+    for matched in batches:
+        for row in matched.new_orders:
+            assert row[1] not in orders
+            orders[row[1]] = (row[6 + 5], row[12], row[13], row[15])
+        for row in matched.order_updates:
+            orders[row[0]] = (row[5], row[6], row[7], row[9])
+    open_now = {order.number: order for order in matching.engine.image().orders}
+    for number, (quantity, filled, remaining, status) in orders.items():
+        live = open_now.get(number)
+        if live is None:
+            assert remaining == 0 or status in (OrderStatus.CANCELLED, OrderStatus.EXPIRED)
+            assert status not in (OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED)
+        else:
+            assert (quantity, filled, remaining) == (live.quantity, live.filled, live.remaining)
+    trades = [row for matched in batches for row in matched.trades]
+    events = [e for matched in batches for e in unpack_events(matched.applied.packed)]
+    traded = [(n, e) for n, e in enumerate(events, 1) if isinstance(e, Traded)]
+    assert [(row[1], row[8]) for row in trades] == [(n, e.quantity) for n, e in traded]
+
+
+def test_sequences_and_chain_follow_without_a_gap() -> None:
+    _, _, batches = run(3, 120, 7)
+    for before, after in itertools.pairwise(batches):
+        assert after.previous_sequence == before.applied.last_sequence
+        assert after.previous_chain == before.chain
+        assert after.first_number == before.applied.applied + 1
+
+
+def test_nothing_to_do_makes_no_batch() -> None:
+    matching = Matching(Engine(), market_id=1, epoch=1, chain=GENESIS_CHAIN)
+    assert matching.match(Taken(()), now=5) is None
+
+
+def test_an_engine_that_raises_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    matching = Matching(Engine(), market_id=1, epoch=1, chain=GENESIS_CHAIN)
+    commands = random_commands(1, 10)
+    sound = Engine.apply
+
+    def apply(self: Engine, number: int, *rest: object) -> None:
+        if number == 7:
+            raise ZeroDivisionError("planted")
+        sound(self, number, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Engine, "apply", apply)
+    with pytest.raises(EngineFault) as raised:
+        matching.match(Taken([Segment(1, commands, 0)]), now=1)
+    assert raised.value.number == 7
+
+
+def test_a_skipped_command_is_journaled_as_an_internal_error() -> None:
+    matching = Matching(Engine(), market_id=1, epoch=1, chain=GENESIS_CHAIN)
+    commands = random_commands(1, 3)
+    matched = matching.match(Taken([Segment(1, commands, 0)]), now=1, skip=frozenset({2}))
+    assert matched is not None
+    assert matched.skipped == (2,)
+    assert matched.applied.applied == 3
