@@ -15,8 +15,9 @@ from gomatch.messages.v1 import callback_pb2 as pb
 MESSAGE_LIMIT = 1_000_000
 """Bytes that no serialised message exceeds."""
 
-_EVENT_BYTES = 800_000
-"""Most bytes of packed events in one part; the rest is room for the other fields."""
+_EVENT_BYTES = 400_000
+"""Most bytes of packed events in one part: small enough that nobody is busy with one for long,
+and the levels of an ordinary batch fit beside it."""
 
 _LEVELS = 25_000
 """Most levels in one part: a level takes at most 21 bytes."""
