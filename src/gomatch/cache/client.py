@@ -1,0 +1,100 @@
+"""One connection pool to Redis or Valkey, with limits on every call and our own errors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import cache
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, RedisError
+
+from gomatch.errors import CacheError, ConfigurationError
+
+Argument = str | bytes | int
+_IDLE_BEFORE_PING = 15
+"""Seconds without use after which a connection is asked whether it still lives."""
+
+
+class Script:
+    """A Lua script of this package and its digest."""
+
+    def __init__(self, name: str) -> None:
+        self.source = files("gomatch.cache").joinpath("lua", f"{name}.lua").read_text("utf-8")
+        self.digest = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+
+@cache
+def script(name: str) -> Script:
+    """The script of this name, read once."""
+    return Script(name)
+
+
+class RedisClient:
+    """``timeout`` seconds bound each call, connecting and one retry on a lost connection
+    included; whatever goes wrong is a CacheError."""
+
+    def __init__(self, url: str, *, timeout: float) -> None:
+        """Raises ConfigurationError on a URL that cannot be one."""
+        self._timeout = timeout
+        try:
+            self._redis: Redis = Redis.from_url(
+                url,
+                protocol=2,
+                socket_timeout=timeout,
+                socket_connect_timeout=timeout,
+                socket_keepalive=True,
+                health_check_interval=_IDLE_BEFORE_PING,
+                # Every call here may be sent twice: a write that was applied is recognised.
+                retry=Retry(
+                    ExponentialWithJitterBackoff(base=0.01, cap=timeout / 4),
+                    retries=2,
+                    supported_errors=(RedisConnectionError,),
+                ),
+                client_name="gomatch",
+            )
+            self._execute: Callable[..., Awaitable[Any]] = self._redis.execute_command
+        except ValueError as error:
+            raise ConfigurationError(f"redis_url: {error}") from error
+
+    async def evaluate(self, name: str, keys: Sequence[str], arguments: Iterable[Argument]) -> Any:
+        """Run a script, loading it when the server does not know it."""
+        code = script(name)
+        try:
+            async with asyncio.timeout(self._timeout):
+                try:
+                    return await self._execute("EVALSHA", code.digest, len(keys), *keys, *arguments)
+                except NoScriptError:
+                    return await self._execute("EVAL", code.source, len(keys), *keys, *arguments)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise _cache_error(error) from error
+
+    async def pipeline(
+        self, commands: Iterable[Sequence[Argument]], *, transaction: bool
+    ) -> list[Any]:
+        """Run all ``commands`` in one round trip, as one MULTI when ``transaction``."""
+        try:
+            async with (
+                asyncio.timeout(self._timeout),
+                self._redis.pipeline(transaction=transaction) as pipeline,
+            ):
+                for command in commands:
+                    pipeline.execute_command(*command)
+                return await pipeline.execute()
+        except (RedisError, OSError, TimeoutError) as error:
+            raise _cache_error(error) from error
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+
+def _cache_error(error: Exception) -> CacheError:
+    if isinstance(error, TimeoutError):
+        return CacheError("Redis did not answer in time")
+    return CacheError(f"Redis failed: {error or type(error).__name__}")

@@ -1,0 +1,179 @@
+"""Between the mirror's values and the arguments and answers of Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gomatch.cache.client import Argument
+from gomatch.cache.keys import book_member, parse_book_member
+from gomatch.cache.values import BookEntry, MirrorMeta, MirrorUpdate
+from gomatch.engine import Side, TradingState
+from gomatch.errors import CacheStale
+
+FORMAT = "1"
+"""Version of the keys' layout; a mirror of another version is stale."""
+
+META_FIELDS = (
+    "format",
+    "epoch",
+    "sequence",
+    "chain",
+    "applied",
+    "state",
+    "last_price",
+    "orders",
+    "bids",
+    "asks",
+    "levels",
+)
+
+_LETTERS = {Side.BUY: "b", Side.SELL: "a"}
+
+
+def update_arguments(update: MirrorUpdate) -> list[Argument]:
+    """The arguments of lua/write.lua."""
+    removed_bids: list[Argument] = []
+    removed_asks: list[Argument] = []
+    for side, _, priority, number in update.book_removed:
+        (removed_bids if side == Side.BUY else removed_asks).append(book_member(priority, number))
+    set_bids: list[Argument] = []
+    set_asks: list[Argument] = []
+    for side, price, priority, number in update.book_set:
+        if side == Side.BUY:
+            set_bids += (-price, book_member(priority, number))
+        else:
+            set_asks += (price, book_member(priority, number))
+    set_orders: list[Argument] = []
+    for number, packed in update.orders_set.items():
+        set_orders += (number, packed)
+    removed_levels: list[Argument] = []
+    set_levels: list[Argument] = []
+    for letter, levels in (("b", update.bids), ("a", update.asks)):
+        for price, displayed in levels.items():
+            if displayed:
+                set_levels += (f"{letter}{price}", displayed)
+            else:
+                removed_levels.append(f"{letter}{price}")
+    groups: tuple[Sequence[Argument], ...] = (
+        removed_bids,
+        removed_asks,
+        update.orders_removed,
+        removed_levels,
+        set_bids,
+        set_asks,
+        set_orders,
+        set_levels,
+    )
+    arguments: list[Argument] = [
+        FORMAT,
+        update.epoch,
+        update.expected_sequence,
+        update.expected_chain.hex(),
+        update.sequence,
+        update.chain.hex(),
+        update.applied,
+        int(update.state),
+        update.last_price,
+        update.header,
+        *map(len, groups),
+    ]
+    for group in groups:
+        arguments += group
+    return arguments
+
+
+def score_and_member(entry: BookEntry) -> tuple[int, str]:
+    side, price, priority, number = entry
+    return (-price if side == Side.BUY else price), book_member(priority, number)
+
+
+def level_field(side: Side, price: int) -> str:
+    return f"{_LETTERS[side]}{price}"
+
+
+def decode_meta(values: Sequence[bytes | None]) -> MirrorMeta | None:
+    """From the values of META_FIELDS; None when there are none. Raises CacheStale."""
+    if all(value is None for value in values):
+        return None
+    present = [value for value in values if value is not None]
+    if len(present) != len(META_FIELDS):
+        raise CacheStale("the mirror's meta lacks fields")
+    if present[0] != FORMAT.encode():
+        raise CacheStale(f"the mirror has format {present[0]!r}, this build writes {FORMAT}")
+    try:
+        return MirrorMeta(
+            epoch=int(present[1]),
+            sequence=int(present[2]),
+            chain=bytes.fromhex(present[3].decode("ascii")),
+            applied=int(present[4]),
+            state=TradingState(int(present[5])),
+            last_price=int(present[6]),
+            orders=int(present[7]),
+            bids=int(present[8]),
+            asks=int(present[9]),
+            levels=int(present[10]),
+        )
+    except ValueError as error:
+        raise CacheStale(f"the mirror's meta cannot be read: {error}") from error
+
+
+def decode_orders(stored: Mapping[bytes, bytes]) -> dict[int, bytes]:
+    """Raises CacheStale."""
+    try:
+        return {int(number): packed for number, packed in stored.items()}
+    except ValueError as error:
+        raise CacheStale("the mirror's orders have a field that is no number") from error
+
+
+def decode_book(side: Side, flat: Sequence[bytes]) -> list[BookEntry]:
+    """From members and scores in turn. Raises CacheStale."""
+    sign = -1 if side == Side.BUY else 1
+    entries: list[BookEntry] = []
+    for member, score in zip(flat[::2], flat[1::2], strict=True):
+        priority, number = parse_book_member(member)
+        entries.append((int(side), sign * int(float(score)), priority, number))
+    return entries
+
+
+def decode_levels(side: Side, stored: Mapping[bytes, bytes]) -> dict[int, int]:
+    """The levels of one side. Raises CacheStale."""
+    letter = _LETTERS[side].encode()
+    try:
+        return {
+            int(field[1:]): int(displayed)
+            for field, displayed in stored.items()
+            if field[:1] == letter
+        }
+    except ValueError as error:
+        raise CacheStale("the mirror's depth has a field that is no level") from error
+
+
+def decode_level_pairs(flat: Sequence[bytes]) -> list[tuple[int, int]]:
+    """From prices and displayed lots in turn. Raises CacheStale where the book has a level that
+    the depth lacks."""
+    try:
+        return [
+            (int(price), int(displayed))
+            for price, displayed in zip(flat[::2], flat[1::2], strict=True)
+        ]
+    except ValueError as error:
+        raise CacheStale("the mirror's book has a level that its depth lacks") from error
+
+
+def check_answer(answer: Any, symbol: str) -> None:
+    """Raises CacheStale when a script refused."""
+    if answer[0] == 0:
+        why, epoch, sequence = (part.decode() for part in answer[1:])
+        raise CacheStale(
+            f"the mirror of {symbol} stands at epoch {epoch}, sequence {sequence}: {_WHY[why]}"
+        )
+
+
+_WHY = {
+    "missing": "it is not there",
+    "format": "another version of gomatch wrote it",
+    "epoch": "a newer leader has written it",
+    "position": "that is not where it was expected",
+    "torn": "its parts do not add up",
+}
