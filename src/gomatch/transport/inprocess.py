@@ -1,122 +1,165 @@
-"""A transport within one process, for `gomatch up` and unit tests. It keeps nothing."""
+"""Commands carried within one process, with the broker's behaviour: bounded, acknowledged, one
+active consumer, redelivery of what was not acknowledged."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
-from dataclasses import dataclass, field
 
-from gomatch.errors import PublishFailed
+from gomatch.errors import CodecError, PublishFailed
 from gomatch.messages.envelope import CommandBatch
-from gomatch.transport.interfaces import (
-    CommandConsumer,
-    CommandPublisher,
-    Delivery,
-    TransportCounters,
-)
-
-_DEFAULT_LENGTH = 10_000
-
-
-@dataclass(slots=True)
-class _Queue:
-    max_length: int
-    ready: deque[CommandBatch] = field(default_factory=deque)
-    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+from gomatch.transport.hooks import TransportHooks
+from gomatch.transport.interfaces import CommandConsumer, CommandPublisher, Delivery
 
 
 class InProcessTransport:
-    """Queues are bounded: a publish to a full one fails, as with a broker that refuses."""
+    """``max_length`` bounds each queue that was declared without a length of its own."""
 
-    def __init__(self) -> None:
-        self.counters = TransportCounters()
+    def __init__(self, *, max_length: int = 10_000, hooks: TransportHooks | None = None) -> None:
+        self._max_length = max_length
+        self._hooks = hooks or TransportHooks()
         self._queues: dict[str, _Queue] = {}
+        self.dead: deque[tuple[CommandBatch, str]] = deque(maxlen=1_000)
+        """The last dead-lettered batches, each with the reason."""
 
     async def publisher(self) -> CommandPublisher:
-        return InProcessPublisher(self)
+        return _Publisher(self)
 
     async def consumer(self, market: str, *, prefetch: int) -> CommandConsumer:
-        return InProcessConsumer(self, self.queue(market), prefetch=prefetch)
+        consumer = _Consumer(self, self._queue(market), prefetch)
+        consumer.queue.consumers.append(consumer)
+        consumer.queue.changed()
+        return consumer
 
     async def declare(self, market: str, *, max_length: int | None = None) -> None:
-        self.queue(market, max_length)
+        queue = self._queue(market)
+        if max_length is not None:
+            queue.max_length = max_length
 
     async def depth(self, market: str) -> int | None:
         queue = self._queues.get(market)
-        return None if queue is None else len(queue.ready)
+        return None if queue is None else len(queue.waiting)
 
     async def delete(self, market: str) -> None:
-        self._queues.pop(market, None)
+        queue = self._queues.pop(market, None)
+        if queue is not None:
+            queue.waiting.clear()
+            # As with the broker, a consumer of a deleted queue subscribes to the new one.
+            for consumer in queue.consumers:
+                consumer.move(self._queue(market))
 
     async def close(self) -> None:
         self._queues.clear()
 
-    def queue(self, market: str, max_length: int | None = None) -> _Queue:
-        """The market's queue, made when it is absent."""
-        return self._queues.setdefault(market, _Queue(max_length or _DEFAULT_LENGTH))
+    def _queue(self, market: str) -> _Queue:
+        queue = self._queues.get(market)
+        if queue is None:
+            queue = self._queues[market] = _Queue(self._max_length)
+        return queue
+
+    def put(self, batch: CommandBatch) -> None:
+        """Raises PublishFailed."""
+        started = time.monotonic()
+        queue = self._queue(batch.market)
+        if len(queue.waiting) >= queue.max_length:
+            self._hooks.publish_failed(batch.market, "full")
+            raise PublishFailed(f"the queue of {batch.market} holds {queue.max_length} batches")
+        queue.waiting.append(batch)
+        queue.changed()
+        self._hooks.published(batch.market, time.monotonic() - started)
+
+    def bury(self, batch: CommandBatch, reason: str) -> None:
+        self.dead.append((batch, reason))
+        self._hooks.dead_lettered(batch.market, reason)
 
 
-class InProcessPublisher:
+class _Queue:
+    def __init__(self, max_length: int) -> None:
+        self.max_length = max_length
+        self.waiting: deque[CommandBatch] = deque()
+        self.consumers: list[_Consumer] = []
+
+    def changed(self) -> None:
+        if self.consumers:
+            self.consumers[0].wake.set()
+
+
+class _Publisher:
     def __init__(self, transport: InProcessTransport) -> None:
         self._transport = transport
 
     async def publish(self, batch: CommandBatch, *, timeout: float) -> None:
-        queue = self._transport.queue(batch.market)
-        if len(queue.ready) >= queue.max_length:
-            self._transport.counters.failed += 1
-            raise PublishFailed(f"the queue of {batch.market} is full")
-        queue.ready.append(batch)
-        queue.arrived.set()
-        self._transport.counters.published += 1
+        self._transport.put(batch)
 
     async def close(self) -> None:
-        """Nothing is held."""
+        return None
 
 
-class InProcessConsumer:
-    def __init__(self, transport: InProcessTransport, queue: _Queue, *, prefetch: int) -> None:
+class _Consumer:
+    def __init__(self, transport: InProcessTransport, queue: _Queue, prefetch: int) -> None:
         self._transport = transport
-        self._queue = queue
         self._prefetch = prefetch
-        self._unacknowledged: deque[Delivery] = deque()
         self._next_tag = 1
+        self._unacknowledged: dict[int, CommandBatch] = {}
+        self.queue = queue
+        self.wake = asyncio.Event()
+
+    def move(self, queue: _Queue) -> None:
+        self.queue = queue
+        queue.consumers.append(self)
 
     async def take(self, *, limit: int, timeout: float) -> list[Delivery]:
-        queue = self._queue
-        room = min(limit, self._prefetch - len(self._unacknowledged))
-        if not queue.ready or room <= 0:
-            queue.arrived.clear()
-            try:
-                async with asyncio.timeout(timeout):
-                    await queue.arrived.wait()
-            except TimeoutError:
-                return []
-            room = min(limit, self._prefetch - len(self._unacknowledged))
+        taken = self._take(limit)
+        if taken:
+            return taken
+        try:
+            async with asyncio.timeout(timeout):
+                while not taken:
+                    self.wake.clear()
+                    await self.wake.wait()
+                    taken = self._take(limit)
+        except TimeoutError:
+            return []
+        return taken
+
+    def _take(self, limit: int) -> list[Delivery]:
         taken: list[Delivery] = []
-        while queue.ready and len(taken) < room:
-            delivery = Delivery(queue.ready.popleft(), self._next_tag)
+        queue = self.queue
+        if queue.consumers[:1] != [self]:
+            return taken
+        while queue.waiting and len(taken) < limit and len(self._unacknowledged) < self._prefetch:
+            batch = queue.waiting.popleft()
+            try:
+                batch.commands()
+            except CodecError as error:
+                self._transport.bury(batch, str(error))
+                continue
+            tag = self._next_tag
             self._next_tag += 1
-            taken.append(delivery)
-        self._unacknowledged.extend(taken)
-        self._transport.counters.delivered += len(taken)
+            self._unacknowledged[tag] = batch
+            taken.append(Delivery(batch, tag))
         return taken
 
     async def ack(self, delivery: Delivery) -> None:
-        tag = delivery.tag
-        assert isinstance(tag, int)
-        while self._unacknowledged and _tag(self._unacknowledged[0]) <= tag:
-            self._unacknowledged.popleft()
-        if self._queue.ready:
-            self._queue.arrived.set()
+        last = _tag(delivery)
+        for tag in [tag for tag in self._unacknowledged if tag <= last]:
+            del self._unacknowledged[tag]
+        self.wake.set()
 
     async def reject(self, delivery: Delivery, *, reason: str) -> None:
-        if delivery in self._unacknowledged:
-            self._unacknowledged.remove(delivery)
-        self._transport.counters.note_dead_letter(reason)
+        if self._unacknowledged.pop(_tag(delivery), None) is not None:
+            self._transport.bury(delivery.batch, reason)
+        self.wake.set()
 
     async def close(self) -> None:
-        self._queue.ready.extendleft(delivery.batch for delivery in reversed(self._unacknowledged))
+        queue = self.queue
+        if self not in queue.consumers:
+            return
+        queue.consumers.remove(self)
+        queue.waiting.extendleft(reversed(self._unacknowledged.values()))
         self._unacknowledged.clear()
+        queue.changed()
 
 
 def _tag(delivery: Delivery) -> int:

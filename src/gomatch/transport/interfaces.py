@@ -1,12 +1,8 @@
-"""What carries accepted commands to the matcher of their market.
-
-A transport may lose, repeat or reorder: the numbers of the commands carry correctness, and
-PostgreSQL has every one of them. So a transport is judged by speed, and by never standing still.
-"""
+"""The seam between those who send or take commands and what carries them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from gomatch.messages.envelope import CommandBatch
@@ -14,76 +10,62 @@ from gomatch.messages.envelope import CommandBatch
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A batch that was delivered; ``tag`` means something to its consumer alone."""
+    """A batch as it came. ``tag`` belongs to the consumer that delivered it."""
 
     batch: CommandBatch
     tag: object
 
 
-@dataclass(slots=True)
-class TransportCounters:
-    """Counts since the transport was made; programs export them as metrics."""
-
-    published: int = 0
-    returned: int = 0
-    failed: int = 0
-    delivered: int = 0
-    reconnects: int = 0
-    dead_lettered: int = 0
-    lost_acknowledgements: int = 0
-    last_reasons: list[str] = field(default_factory=list)
-    """Why messages were dead-lettered, the newest ten."""
-
-    def note_dead_letter(self, reason: str) -> None:
-        self.dead_lettered += 1
-        self.last_reasons = [*self.last_reasons[-9:], reason]
-
-
 class CommandPublisher(Protocol):
+    """Any number of ``publish`` may be under way at once."""
+
     async def publish(self, batch: CommandBatch, *, timeout: float) -> None:
-        """Return once the broker has it. Raises PublishFailed, also after ``timeout`` seconds:
-        then it may still arrive."""
-        ...
+        """Returns once the batch is safely queued; ``timeout`` in seconds.
+
+        Raises PublishFailed when that is not known to be so; it may be queued all the same.
+        """
 
     async def close(self) -> None: ...
 
 
 class CommandConsumer(Protocol):
-    """One market's commands. The loss of the broker is not an error: it reconnects inside."""
+    """One market's batches, in the order of the queue. Not for concurrent takes."""
 
     async def take(self, *, limit: int, timeout: float) -> list[Delivery]:
-        """Up to ``limit`` deliveries in their order as soon as there is one; none after
-        ``timeout`` seconds."""
-        ...
+        """Up to ``limit`` batches, as soon as there is one; [] after ``timeout`` seconds.
+
+        Losing the broker is not an error: it reconnects, and what was not acknowledged comes
+        again. What cannot be decoded is dead-lettered with the reason and never delivered.
+        """
 
     async def ack(self, delivery: Delivery) -> None:
-        """Acknowledge everything up to and including ``delivery``."""
-        ...
+        """Acknowledge it and all before it. Without effect when its connection is gone."""
 
     async def reject(self, delivery: Delivery, *, reason: str) -> None:
-        """Put it aside for people to look at, with the reason; it is not delivered again."""
-        ...
+        """Dead-letter this one only, with ``reason``."""
 
     async def close(self) -> None:
-        """What is not acknowledged will be delivered again, to whoever consumes next."""
-        ...
+        """What was delivered and not acknowledged goes to the next consumer."""
 
 
 class Transport(Protocol):
-    counters: TransportCounters
-
     async def publisher(self) -> CommandPublisher: ...
 
-    async def consumer(self, market: str, *, prefetch: int) -> CommandConsumer: ...
+    async def consumer(self, market: str, *, prefetch: int) -> CommandConsumer:
+        """At most ``prefetch`` batches are delivered and not acknowledged. Of several consumers
+        of a market one is active, the others wait for it to end."""
 
     async def declare(self, market: str, *, max_length: int | None = None) -> None:
-        """Make the market's queue if it is absent. Raises TransportError."""
-        ...
+        """Make the market's queue. ``max_length`` batches at most, then publishing fails.
+
+        Raises ConfigurationError when it exists with other properties, TransportError when the
+        broker cannot be reached.
+        """
 
     async def depth(self, market: str) -> int | None:
-        """Messages that wait; None when there is no queue. Raises TransportError."""
-        ...
+        """Batches waiting, without those delivered; None when that cannot be learnt."""
 
-    async def delete(self, market: str) -> None: ...
+    async def delete(self, market: str) -> None:
+        """Remove the market's queue and what is in it. Raises TransportError."""
 
     async def close(self) -> None: ...

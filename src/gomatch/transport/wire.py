@@ -1,54 +1,72 @@
-"""A batch of commands as an AMQP message: the compact form as body, its numbers as headers."""
+"""A batch as an AMQP message: the body is ``bodies``, everything else stands in headers."""
 
 from __future__ import annotations
 
-from aio_pika import DeliveryMode, Message
-from aio_pika.abc import AbstractIncomingMessage
+from collections.abc import Mapping
+from typing import Any
 
 from gomatch.errors import CodecError
 from gomatch.messages.envelope import CommandBatch
 
 CONTENT_TYPE = "application/x-gomatch-commands-v1"
-BODY_LIMIT = 16 * 1024 * 1024
-"""Bytes; the API sends far less, and what is larger is not ours."""
+BODY_LIMIT = 8 * 1024 * 1024
+"""Bytes; the largest batch that the API accepts is far below."""
+
+_LAST_NUMBER = (1 << 63) - 1
 
 
-def batch_message(batch: CommandBatch) -> Message:
-    return Message(
-        batch.bodies,
-        content_type=CONTENT_TYPE,
-        delivery_mode=DeliveryMode.PERSISTENT,
-        headers={
-            "market": batch.market,
-            "first": batch.first,
-            "last": batch.last,
-            "accepted_at": batch.accepted_at,
-            "trace": batch.trace,
-        },
-    )
+def headers_of(batch: CommandBatch) -> dict[str, Any]:
+    headers: dict[str, Any] = {
+        "market": batch.market,
+        "first": batch.first,
+        "last": batch.last,
+        "accepted_at": batch.accepted_at,
+    }
+    if batch.trace:
+        headers["trace"] = batch.trace
+    return headers
 
 
-def read_message(message: AbstractIncomingMessage, market: str) -> CommandBatch:
-    """Raises CodecError naming what is wrong. The commands themselves are not decoded here."""
-    if message.content_type != CONTENT_TYPE:
-        raise CodecError(f"content type is {str(message.content_type)[:80]!r}")
-    if len(message.body) > BODY_LIMIT:
-        raise CodecError(f"body of {len(message.body)} bytes")
-    headers = message.headers
-    if headers.get("market") != market:
-        raise CodecError("it names another market")
-    numbers = [headers.get(name) for name in ("first", "last", "accepted_at")]
-    if not all(type(number) is int for number in numbers):
-        raise CodecError("first, last and accepted_at must be integers")
-    first, last, accepted_at = (int(str(number)) for number in numbers)
-    if not 0 < first <= last < 1 << 62:
-        raise CodecError("its numbers make no range")
-    trace = headers.get("trace", "")
-    return CommandBatch(
+def decode(
+    market: str, *, body: bytes, headers: Mapping[str, Any], content_type: str | None
+) -> CommandBatch:
+    """Raises CodecError that says what is wrong; whatever it returns is sound and of ``market``."""
+    if content_type != CONTENT_TYPE:
+        raise CodecError(f"content type {_short(content_type)} is not {CONTENT_TYPE}")
+    if len(body) > BODY_LIMIT:
+        raise CodecError(f"{len(body)} bytes are more than {BODY_LIMIT}")
+    if _text(headers, "market") != market:
+        raise CodecError(f"market {_short(headers['market'])} is not {market}")
+    first, last = _integer(headers, "first"), _integer(headers, "last")
+    batch = CommandBatch(
         market=market,
         first=first,
         last=last,
-        accepted_at=accepted_at,
-        bodies=message.body,
-        trace=trace if isinstance(trace, str) and len(trace) <= 64 else "",
+        accepted_at=_integer(headers, "accepted_at"),
+        bodies=body,
+        trace=_text(headers, "trace") if "trace" in headers else "",
     )
+    count = len(batch.commands())
+    if first < 1 or count < 1 or count != last - first + 1:
+        raise CodecError(f"{count} commands under the numbers {first} to {last}")
+    return batch
+
+
+def _integer(headers: Mapping[str, Any], name: str) -> int:
+    value = headers.get(name)
+    if type(value) is not int:  # a bool is not a number here
+        raise CodecError(f"header {name} is {_short(value)}, not an integer")
+    if not 0 <= value <= _LAST_NUMBER:
+        raise CodecError(f"header {name} is out of range: {value}")
+    return value
+
+
+def _text(headers: Mapping[str, Any], name: str) -> str:
+    value = headers.get(name)
+    if not isinstance(value, str):
+        raise CodecError(f"header {name} is {_short(value)}, not text")
+    return value
+
+
+def _short(value: object) -> str:
+    return repr(value)[:80]

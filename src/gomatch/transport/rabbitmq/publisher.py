@@ -1,0 +1,117 @@
+"""Publishes batches with confirms, many of them in flight."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from aio_pika import DeliveryMode, Message
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.exceptions import DeliveryError, PublishError
+
+from gomatch.errors import ConfigurationError, PublishFailed
+from gomatch.messages.envelope import CommandBatch
+from gomatch.observability import logs
+from gomatch.transport.hooks import TransportHooks
+from gomatch.transport.rabbitmq import topology
+from gomatch.transport.rabbitmq.link import BROKER_ERRORS, BrokerLink
+from gomatch.transport.wire import CONTENT_TYPE, headers_of
+
+_IN_FLIGHT = 1_000
+_REDECLARE_INTERVAL = 1.0
+
+_log = logs.get(__name__)
+
+
+class RabbitMQPublisher:
+    """Fails at once while there is no connection: the matcher then reads from PostgreSQL, and
+    nothing piles up here. ``max_lengths`` is what was declared for each market."""
+
+    def __init__(
+        self, url: str, *, hooks: TransportHooks, max_lengths: Mapping[str, int | None]
+    ) -> None:
+        self._hooks = hooks
+        self._max_lengths = max_lengths
+        self._in_flight = asyncio.Semaphore(_IN_FLIGHT)
+        self._declaring = asyncio.Lock()
+        self._declared_at: dict[str, float] = {}
+        self._link = BrokerLink(url, name="gomatch publisher", setup=_prepare, hooks=hooks)
+
+    async def wait_ready(self, timeout: float) -> bool:
+        return await self._link.wait_ready(timeout)
+
+    async def publish(self, batch: CommandBatch, *, timeout: float) -> None:
+        """Raises PublishFailed."""
+        started = time.monotonic()
+        async with self._translated(batch.market), asyncio.timeout(timeout), self._in_flight:
+            if not await self._attempt(batch):
+                await self._redeclare(batch.market)
+                if not await self._attempt(batch):
+                    self._hooks.publish_failed(batch.market, "returned")
+                    raise PublishFailed(f"no queue takes the commands of {batch.market}")
+        self._hooks.published(batch.market, time.monotonic() - started)
+
+    async def close(self) -> None:
+        await self._link.close()
+
+    async def _attempt(self, batch: CommandBatch) -> bool:
+        """False when the broker returned it: there is no queue, or no exchange, for it."""
+        channel = self._link.channel
+        if channel is None:
+            self._hooks.publish_failed(batch.market, "disconnected")
+            raise PublishFailed("there is no connection to the broker")
+        message = Message(
+            batch.bodies,
+            headers=headers_of(batch),
+            content_type=CONTENT_TYPE,
+            delivery_mode=DeliveryMode.PERSISTENT,
+        )
+        exchange = await channel.get_exchange(topology.EXCHANGE, ensure=False)
+        try:
+            await exchange.publish(message, routing_key=batch.market, mandatory=True)
+        except PublishError:
+            return False
+        return True
+
+    async def _redeclare(self, market: str) -> None:
+        """Of many batches that were returned together, the first makes the queue."""
+        async with self._declaring:
+            connection = self._link.connection
+            recently = time.monotonic() - _REDECLARE_INTERVAL
+            if connection is None or self._declared_at.get(market, 0.0) > recently:
+                return
+            await topology.ensure(connection, market, max_length=self._max_lengths.get(market))
+            self._declared_at[market] = time.monotonic()
+            self._hooks.redeclared(market)
+            _log.warning("queue_redeclared", market=market)
+
+    @asynccontextmanager
+    async def _translated(self, market: str) -> AsyncIterator[None]:
+        """Whatever goes wrong with the broker becomes PublishFailed, counted by its kind."""
+        try:
+            yield
+        except TimeoutError as error:
+            self._hooks.publish_failed(market, "timeout")
+            raise PublishFailed("the broker did not confirm in time") from error
+        except DeliveryError as error:
+            self._hooks.publish_failed(market, "nacked")
+            raise PublishFailed("the broker refused the message: its queue is full") from error
+        except ConfigurationError as error:
+            self._hooks.publish_failed(market, "returned")
+            raise PublishFailed(str(error)) from error
+        except BROKER_ERRORS as error:
+            self._hooks.publish_failed(market, "disconnected")
+            raise PublishFailed(f"the connection to the broker was lost: {error}") from error
+        except asyncio.CancelledError as error:
+            # The driver cancels its own waits when the connection goes; that is no wish of ours.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            self._hooks.publish_failed(market, "disconnected")
+            raise PublishFailed("the connection to the broker was lost") from error
+
+
+async def _prepare(connection: AbstractConnection, channel: AbstractChannel) -> None:
+    await topology.ensure_exchange(connection)

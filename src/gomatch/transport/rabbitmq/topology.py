@@ -1,0 +1,149 @@
+"""Exchanges and queues: their names and properties, and the only place that declares them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aio_pika import ExchangeType
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
+
+from gomatch.errors import ConfigurationError
+
+EXCHANGE = "gomatch.orders"
+DEAD = "gomatch.dead"
+"""The dead-letter exchange and its queue."""
+
+_TIMEOUT = 10.0
+_DEAD_LIMIT = 100_000
+_DELIVERY_LIMIT = 20
+
+
+def queue_name(market: str) -> str:
+    return f"{EXCHANGE}.{market}"
+
+
+def queue_arguments(max_length: int | None) -> dict[str, Any]:
+    """The delivery limit is what newer brokers have by default. It ends the loop of a message
+    that kills each connection it is delivered on; a live batch that meets it, because a matcher
+    kept crashing, is dead-lettered, and its numbers are read from PostgreSQL."""
+    arguments: dict[str, Any] = {
+        "x-queue-type": "quorum",
+        "x-single-active-consumer": True,
+        "x-dead-letter-exchange": DEAD,
+        "x-delivery-limit": _DELIVERY_LIMIT,
+    }
+    if max_length is not None:
+        arguments["x-max-length"] = max_length
+        arguments["x-overflow"] = "reject-publish"
+    return arguments
+
+
+async def declare(
+    connection: AbstractConnection, market: str, *, max_length: int | None = None
+) -> None:
+    """Make everything that ``market`` needs, where it does not exist.
+
+    Raises ConfigurationError when something exists with other properties.
+    """
+    channel = connection.channel(publisher_confirms=False)
+    try:
+        await channel.initialize(timeout=_TIMEOUT)
+        await _declare(channel, market, max_length)
+    except ChannelPreconditionFailed as error:
+        raise ConfigurationError(
+            f"the broker has queues or exchanges of market {market} with other properties: "
+            f"{error}. Delete them (their commands are safe in PostgreSQL) and start again"
+        ) from error
+    finally:
+        await channel.close()
+
+
+async def ensure(
+    connection: AbstractConnection, market: str, *, max_length: int | None = None
+) -> bool:
+    """Make what is missing, without looking at the properties of what is there.
+
+    True when something was missing. Raises ConfigurationError as ``declare``.
+    """
+    channel = connection.channel(publisher_confirms=False)
+    try:
+        await channel.initialize(timeout=_TIMEOUT)
+        await channel.declare_exchange(EXCHANGE, passive=True, timeout=_TIMEOUT)
+        await channel.declare_exchange(DEAD, passive=True, timeout=_TIMEOUT)
+        dead = await channel.declare_queue(DEAD, passive=True, timeout=_TIMEOUT)
+        queue = await channel.declare_queue(queue_name(market), passive=True, timeout=_TIMEOUT)
+        await queue.bind(EXCHANGE, routing_key=market, timeout=_TIMEOUT)
+        await dead.bind(DEAD, timeout=_TIMEOUT)
+    except ChannelNotFoundEntity:
+        await declare(connection, market, max_length=max_length)
+        return True
+    finally:
+        await channel.close()
+    return False
+
+
+async def ensure_exchange(connection: AbstractConnection) -> None:
+    """What a publisher needs: publishing to an exchange that is missing costs the channel.
+
+    Raises ConfigurationError as ``declare``.
+    """
+    channel = connection.channel(publisher_confirms=False)
+    try:
+        await channel.initialize(timeout=_TIMEOUT)
+        await channel.declare_exchange(
+            EXCHANGE, ExchangeType.DIRECT, durable=True, timeout=_TIMEOUT
+        )
+    except ChannelPreconditionFailed as error:
+        raise ConfigurationError(
+            f"the broker has an exchange {EXCHANGE} with other properties: {error}. Delete it"
+        ) from error
+    finally:
+        await channel.close()
+
+
+async def delete(connection: AbstractConnection, market: str) -> None:
+    channel = connection.channel(publisher_confirms=False)
+    try:
+        await channel.initialize(timeout=_TIMEOUT)
+        await channel.queue_delete(
+            queue_name(market), if_unused=False, if_empty=False, timeout=_TIMEOUT
+        )
+    finally:
+        await channel.close()
+
+
+async def count(connection: AbstractConnection, market: str) -> int | None:
+    """Messages ready for delivery; None when there is no such queue."""
+    channel = connection.channel(publisher_confirms=False)
+    try:
+        await channel.initialize(timeout=_TIMEOUT)
+        queue = await channel.declare_queue(queue_name(market), passive=True, timeout=_TIMEOUT)
+        return queue.declaration_result.message_count
+    except ChannelNotFoundEntity:
+        return None
+    finally:
+        await channel.close()
+
+
+async def _declare(channel: AbstractChannel, market: str, max_length: int | None) -> None:
+    orders = await channel.declare_exchange(
+        EXCHANGE, ExchangeType.DIRECT, durable=True, timeout=_TIMEOUT
+    )
+    letters = await channel.declare_exchange(
+        DEAD, ExchangeType.FANOUT, durable=True, timeout=_TIMEOUT
+    )
+    dead = await channel.declare_queue(
+        DEAD,
+        durable=True,
+        arguments={"x-queue-type": "quorum", "x-max-length": _DEAD_LIMIT},
+        timeout=_TIMEOUT,
+    )
+    await dead.bind(letters, timeout=_TIMEOUT)
+    queue = await channel.declare_queue(
+        queue_name(market),
+        durable=True,
+        arguments=queue_arguments(max_length),
+        timeout=_TIMEOUT,
+    )
+    await queue.bind(orders, routing_key=market, timeout=_TIMEOUT)
