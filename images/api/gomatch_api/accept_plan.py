@@ -1,0 +1,171 @@
+"""What one accepting transaction holds: the commands of many requests, without those whose client
+ids are known. Pure: no I/O, so that every order of events can be tested."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from gomatch.engine import Command
+from gomatch.store.records import Acceptance, ClaimedId, ClaimKey, ClaimKind, ClientClaim
+
+
+class Claim(NamedTuple):
+    """A client id that came with the command at ``position`` of its submission. ``digest`` is
+    that of the normalised command and its market."""
+
+    position: int
+    kind: ClaimKind
+    client_id: str
+    digest: bytes
+
+
+class Settled(NamedTuple):
+    """A command that was not accepted now because its client id was known.
+
+    ``conflict`` tells that the first use was for something else; otherwise ``number`` of
+    ``symbol`` and ``accepted_at`` (microseconds) are the first answer.
+    """
+
+    conflict: bool
+    kind: ClaimKind
+    symbol: str
+    number: int
+    accepted_at: int
+
+
+@dataclass(slots=True)
+class Accepted:
+    """The outcome of a submission: a number for each command, with the settled ones beside it."""
+
+    numbers: Sequence[int]
+    accepted_at: int
+    settled: Mapping[int, Settled]
+
+
+@dataclass(slots=True)
+class Submission:
+    """One request's commands for one market. They get consecutive places in this order."""
+
+    user: int
+    commands: Sequence[Command]
+    claims: Sequence[Claim]
+    future: asyncio.Future[Accepted]
+    trace: str = ""
+    since: float = 0.0
+    """When it came in, on the loop's clock."""
+    settled: dict[int, Settled] = field(default_factory=dict)
+    followers: dict[int, tuple[Submission, int]] = field(default_factory=dict)
+    """Position -> the place of the first command with the same client id in the same plan."""
+    numbers: Sequence[int] = ()
+
+
+class AcceptPlan:
+    """``build`` what to accept; ``settle`` what exists already and build again; ``complete``."""
+
+    def __init__(self, symbol: str, submissions: Sequence[Submission]) -> None:
+        self._symbol = symbol
+        self._submissions = submissions
+        self._digests: dict[ClaimKey, bytes] = {}
+        if any(submission.claims for submission in submissions):
+            self._find_followers()
+
+    @property
+    def keys(self) -> list[ClaimKey]:
+        """All client ids of the plan."""
+        return list(self._digests)
+
+    def build(self) -> tuple[list[Command], list[ClientClaim]]:
+        """The commands to accept, in order, and the client ids among them."""
+        commands: list[Command] = []
+        claims: list[ClientClaim] = []
+        for submission in self._submissions:
+            if submission.settled or submission.followers:
+                positions = self._place_some(submission, commands)
+                for position, kind, client_id, digest in submission.claims:
+                    offset = positions.get(position)
+                    if offset is not None:
+                        claims.append(ClientClaim(submission.user, kind, client_id, offset, digest))
+                continue
+            base = len(commands)
+            submission.numbers = range(base, base + len(submission.commands))
+            commands.extend(submission.commands)
+            user = submission.user
+            for position, kind, client_id, digest in submission.claims:
+                claims.append(ClientClaim(user, kind, client_id, base + position, digest))
+        return commands, claims
+
+    def settle(self, existing: Mapping[ClaimKey, ClaimedId]) -> int:
+        """Take out the commands whose client ids exist already; returns how many."""
+        count = 0
+        for submission in self._submissions:
+            for position, kind, client_id, digest in submission.claims:
+                known = existing.get((submission.user, kind, client_id))
+                before = submission.settled.get(position)
+                if known is None or (before is not None and before.number):
+                    continue
+                submission.followers.pop(position, None)
+                submission.settled[position] = Settled(
+                    known.digest != digest, kind, known.symbol, known.number, known.accepted_at
+                )
+                count += 1
+        return count
+
+    def complete(self, acceptance: Acceptance | None) -> None:
+        """Answer every submission. None: nothing was left to accept."""
+        first, accepted_at = (acceptance.first, acceptance.accepted_at) if acceptance else (0, 0)
+        for submission in self._submissions:
+            numbers = submission.numbers
+            submission.numbers = (
+                range(first + numbers.start, first + numbers.stop)
+                if isinstance(numbers, range)
+                else [first + place for place in numbers]
+            )
+        for submission in self._submissions:
+            for position, (leader, place) in submission.followers.items():
+                self._follow(submission, position, leader, place, accepted_at)
+        for submission in self._submissions:
+            if not submission.future.done():
+                submission.future.set_result(
+                    Accepted(submission.numbers, accepted_at, submission.settled)
+                )
+
+    def _place_some(self, submission: Submission, commands: list[Command]) -> dict[int, int]:
+        """Append what is neither settled nor a follower; the others keep a place that nobody
+        reads. Returns position -> offset."""
+        offsets: dict[int, int] = {}
+        numbers: list[int] = []
+        for position, command in enumerate(submission.commands):
+            numbers.append(len(commands))
+            if position in submission.settled or position in submission.followers:
+                continue
+            offsets[position] = len(commands)
+            commands.append(command)
+        submission.numbers = numbers
+        return offsets
+
+    def _find_followers(self) -> None:
+        """The same client id twice in one plan: the later one follows the first."""
+        firsts: dict[ClaimKey, tuple[Submission, int]] = {}
+        for submission in self._submissions:
+            user = submission.user
+            for position, kind, client_id, digest in submission.claims:
+                key = (user, int(kind), client_id)
+                leader = firsts.setdefault(key, (submission, position))
+                if leader[0] is submission and leader[1] == position:
+                    self._digests[key] = digest
+                elif self._digests[key] == digest:
+                    submission.followers[position] = leader
+                else:
+                    submission.settled[position] = Settled(True, kind, self._symbol, 0, 0)
+
+    def _follow(
+        self, submission: Submission, position: int, leader: Submission, place: int, at: int
+    ) -> None:
+        known = leader.settled.get(place)
+        if known is None:
+            kind = next(c.kind for c in submission.claims if c.position == position)
+            known = Settled(False, kind, self._symbol, leader.numbers[place], at)
+        submission.settled[position] = known

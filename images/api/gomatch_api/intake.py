@@ -1,0 +1,228 @@
+"""Acceptance: gives commands their durable place in their market's numbered sequence.
+
+One accepting transaction at a time for each market; what arrives meanwhile is gathered into the
+next one, so that load makes batches larger and not queues longer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from gomatch.engine import Command
+from gomatch.errors import BacklogFull, DuplicateClientIds, StoreUnavailable, UnknownMarket
+from gomatch.messages.codec import pack_commands
+from gomatch.messages.envelope import CommandBatch
+from gomatch.observability import logs
+from gomatch.store.records import Acceptance, ClaimedId
+from gomatch_api import codes
+from gomatch_api.accept_plan import Accepted, AcceptPlan, Claim, Submission
+from gomatch_api.database import DatabaseHealth
+from gomatch_api.markets import Market
+from gomatch_api.metrics import ApiMetrics
+from gomatch_api.ports import IntakeStore
+from gomatch_api.problems import Problem
+from gomatch_api.publishing import BackgroundPublisher
+
+_log = logs.get(__name__)
+
+DUPLICATE_ROUNDS = 10
+"""Accepts of one plan that may meet client ids taken by another replica at the same moment."""
+
+
+@dataclass(slots=True)
+class _Lane:
+    """The submissions of one market that wait, and the task that accepts them."""
+
+    market: Market
+    waiting: deque[Submission] = field(default_factory=deque)
+    commands: int = 0
+    task: asyncio.Task[None] | None = None
+
+
+class IntakeService:
+    """``submit`` returns when the commands are committed. Owns one task for each busy market."""
+
+    def __init__(
+        self,
+        store: IntakeStore,
+        publisher: BackgroundPublisher,
+        health: DatabaseHealth,
+        metrics: ApiMetrics,
+        *,
+        accept_batch: int,
+        intake_limit: int,
+        backlog_limit: int,
+    ) -> None:
+        self._store = store
+        self._publisher = publisher
+        self._health = health
+        self._metrics = metrics
+        self._accept_batch = accept_batch
+        self._intake_limit = intake_limit
+        self._backlog_limit = backlog_limit
+        self._lanes: dict[int, _Lane] = {}
+        self._closed = False
+        self._loop = asyncio.get_running_loop()
+        self._wait_seconds = metrics.step_seconds.labels("wait")
+        self._accept_seconds = metrics.step_seconds.labels("accept")
+        self._accepted = metrics.commands.labels("accepted")
+
+    async def submit(
+        self,
+        market: Market,
+        user: int,
+        commands: Sequence[Command],
+        claims: Sequence[Claim] = (),
+        *,
+        trace: str = "",
+    ) -> Accepted:
+        """Accept ``commands`` of one user in this order. Raises Problem: overloaded,
+        backlog_full, not_accepted, outcome_unknown, shutting_down, unknown_market."""
+        if self._closed:
+            raise Problem(codes.SHUTTING_DOWN, retry_after=1)
+        if not self._health.available:
+            raise Problem(codes.NOT_ACCEPTED, retry_after=1)
+        lane = self._lanes.get(market.market_id)
+        if lane is None:
+            lane = self._lanes[market.market_id] = _Lane(market)
+        if lane.commands + len(commands) > self._intake_limit:
+            raise Problem(codes.OVERLOADED, retry_after=1)
+        loop = self._loop
+        future: asyncio.Future[Accepted] = loop.create_future()
+        lane.waiting.append(Submission(user, commands, claims, future, trace, loop.time()))
+        lane.commands += len(commands)
+        if lane.task is None:
+            lane.task = loop.create_task(self._drain(lane))
+        return await future
+
+    @property
+    def waiting(self) -> int:
+        """Commands that wait to be accepted."""
+        return sum(lane.commands for lane in self._lanes.values())
+
+    async def close(self) -> None:
+        """Take nothing more, finish what waits, then flush what is being published."""
+        self._closed = True
+        tasks = [lane.task for lane in self._lanes.values() if lane.task is not None]
+        await asyncio.gather(*tasks)
+        await self._publisher.close()
+
+    async def _drain(self, lane: _Lane) -> None:
+        try:
+            while lane.waiting:
+                group = self._gather(lane)
+                try:
+                    await self._accept(lane.market, group)
+                except Problem as problem:
+                    _fail(group, problem)
+                    if problem.code in (codes.NOT_ACCEPTED, codes.OUTCOME_UNKNOWN):
+                        self._fail_waiting(lane)
+                except Exception:  # noqa: BLE001  the lane must go on for everybody else
+                    _log.exception("accept failed", market=lane.market.symbol)
+                    self._metrics.unexpected_errors.inc()
+                    _fail(group, Problem(codes.INTERNAL_ERROR))
+        finally:
+            lane.task = None
+
+    def _gather(self, lane: _Lane) -> list[Submission]:
+        """Whole submissions, up to accept_batch commands but at least one."""
+        waiting = lane.waiting
+        group = [waiting.popleft()]
+        count = len(group[0].commands)
+        while waiting and count + len(waiting[0].commands) <= self._accept_batch:
+            count += len(waiting[0].commands)
+            group.append(waiting.popleft())
+        lane.commands -= count
+        self._wait_seconds.observe(self._loop.time() - group[0].since)
+        return group
+
+    async def _accept(self, market: Market, group: list[Submission]) -> None:
+        """Raises Problem when nothing of the group was accepted."""
+        plan = AcceptPlan(market.symbol, group)
+        for _ in range(DUPLICATE_ROUNDS):
+            commands, claims = plan.build()
+            if not commands:
+                plan.complete(None)
+                return
+            bodies = pack_commands(commands)
+            try:
+                with self._accept_seconds.time():
+                    acceptance = await self._store.accept(
+                        market.market_id,
+                        bodies=bodies,
+                        count=len(commands),
+                        claims=claims,
+                        backlog_limit=self._backlog_limit,
+                    )
+            except DuplicateClientIds:
+                plan.settle(await self._known(plan))
+                continue
+            except BacklogFull as error:
+                raise Problem(codes.BACKLOG_FULL, retry_after=1) from error
+            except UnknownMarket as error:
+                raise Problem(codes.UNKNOWN_MARKET) from error
+            except StoreUnavailable as error:
+                raise self._unavailable(error, "accept") from error
+            self._done(market, plan, acceptance, bodies, _trace(group))
+            return
+        raise Problem(codes.OVERLOADED, "Too many duplicates at once.", retry_after=1)
+
+    async def _known(self, plan: AcceptPlan) -> dict[tuple[int, int, str], ClaimedId]:
+        try:
+            return dict(await self._store.claims(plan.keys))
+        except StoreUnavailable as error:
+            unavailable = self._unavailable(error, "claims")
+            # Reading failed, so nothing was accepted, whatever became of the answer.
+            raise Problem(codes.NOT_ACCEPTED, retry_after=unavailable.retry_after) from error
+
+    def _done(
+        self,
+        market: Market,
+        plan: AcceptPlan,
+        acceptance: Acceptance,
+        bodies: bytes,
+        trace: str,
+    ) -> None:
+        plan.complete(acceptance)
+        count = acceptance.last - acceptance.first + 1
+        self._accepted.inc(count)
+        self._metrics.accept_size.observe(count)
+        self._publisher.publish(
+            CommandBatch(
+                market=market.symbol,
+                first=acceptance.first,
+                last=acceptance.last,
+                accepted_at=acceptance.accepted_at,
+                bodies=bodies,
+                trace=trace,
+            )
+        )
+
+    def _unavailable(self, error: StoreUnavailable, operation: str) -> Problem:
+        self._metrics.database_errors.labels(operation).inc()
+        self._health.report_failure(error)
+        code = codes.OUTCOME_UNKNOWN if error.outcome_unknown else codes.NOT_ACCEPTED
+        return Problem(code, retry_after=1)
+
+    def _fail_waiting(self, lane: _Lane) -> None:
+        """What was never sent to PostgreSQL is refused at once instead of waiting for it."""
+        rest = list(lane.waiting)
+        lane.waiting.clear()
+        lane.commands = 0
+        _fail(rest, Problem(codes.NOT_ACCEPTED, retry_after=1))
+
+
+def _fail(group: Sequence[Submission], problem: Problem) -> None:
+    for submission in group:
+        if not submission.future.done():
+            submission.future.set_exception(problem.again())
+
+
+def _trace(group: Sequence[Submission]) -> str:
+    for submission in group:
+        if submission.trace:
+            return submission.trace
+    return ""

@@ -1,0 +1,208 @@
+"""From the items of a request to commands in lots, one for each market; no I/O.
+
+What is wrong with an item becomes that item's result and does not touch the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from gomatch.engine import AmendOrder, CancelOrder, Command, NewOrder
+from gomatch.messages.market import parse_order_id
+from gomatch.store.records import ClaimKey, ClaimKind
+from gomatch_api import codes
+from gomatch_api.accept_plan import Claim
+from gomatch_api.client_ids import OrderPlace, digest_of
+from gomatch_api.markets import Market
+from gomatch_api.problems import Problem
+from gomatch_api.requests import AmendItem, AnyItem, CancelItem, NewItem, NewOrderRequest
+from gomatch_api.responses import ItemResult
+from gomatch_api.transform import amend_order, client_id, limit_problem, new_order
+
+
+@dataclass(slots=True)
+class Lot:
+    """The commands of one request for one market, and the items that they come from."""
+
+    market: Market
+    commands: list[Command] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
+    items: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Refused:
+    """An item against which the market's limits or the clock speak; unless its client id shows
+    that it was accepted before, ``problem`` is its result."""
+
+    lot: Lot
+    """Only with this item."""
+    key: ClaimKey
+    digest: bytes
+    problem: Problem
+
+
+class OrderBatch:
+    """Collects the items of one request. ``results`` has None where a command was made of the
+    item, in ``lots``; ``refused`` waits for a look at the client ids."""
+
+    def __init__(self, user: int, count: int, lookup: Callable[[str], Market | None]) -> None:
+        self._user = user
+        self._lookup = lookup
+        self.results: list[ItemResult | None] = [None] * count
+        self.lots: dict[str, Lot] = {}
+        self.refused: list[Refused] = []
+
+    def add(
+        self,
+        index: int,
+        item: AnyItem | Problem,
+        places: Mapping[str, OrderPlace],
+        now: int,
+    ) -> None:
+        """``places`` resolves the client order ids; ``now`` is in microseconds."""
+        try:
+            kind = type(item)
+            if kind is NewItem or kind is NewOrderRequest:
+                self._add_new(index, item, now)  # type: ignore[arg-type]
+            elif isinstance(item, Problem):
+                raise item
+            else:
+                self._add_change(index, item, places, now)  # type: ignore[arg-type]
+        except Problem as problem:
+            self.results[index] = problem_result(problem)
+
+    def _add_new(self, index: int, item: NewOrderRequest, now: int) -> None:
+        symbol = item.market
+        lot = self.lots.get(symbol)
+        if lot is None:
+            lot = self._lot(symbol)
+        market = lot.market
+        command = new_order(item, market, self._user)
+        problem = limit_problem(command, market, now)
+        own_id = command.client_order_id
+        if own_id:
+            self._enter(index, lot, command, ClaimKind.ORDER, own_id, problem)
+        elif problem is not None:
+            raise problem
+        else:
+            lot.items.append(index)
+            lot.commands.append(command)
+
+    def _add_change(
+        self,
+        index: int,
+        item: CancelItem | AmendItem,
+        places: Mapping[str, OrderPlace],
+        now: int,
+    ) -> None:
+        symbol, number = _target(item, places)
+        lot = self._lot(symbol, of_order=True)
+        command: CancelOrder | AmendOrder
+        problem = None
+        if isinstance(item, CancelItem):
+            command = CancelOrder(self._user, number)
+        else:
+            command = amend_order(item, lot.market, self._user, number)
+            problem = limit_problem(command, lot.market, now)
+        if item.request_id is not None:
+            own_id = client_id(item.request_id, "request_id")
+            self._enter(index, lot, command, ClaimKind.REQUEST, own_id, problem)
+        elif problem is not None:
+            raise problem
+        else:
+            lot.items.append(index)
+            lot.commands.append(command)
+
+    def _enter(
+        self,
+        index: int,
+        lot: Lot,
+        command: Command,
+        kind: ClaimKind,
+        own_id: str,
+        problem: Problem | None,
+    ) -> None:
+        digest = digest_of(command, lot.market.symbol)
+        if problem is not None:
+            key = self._user, kind, own_id
+            alone = Lot(lot.market, [command], [Claim(0, kind, own_id, digest)], [index])
+            self.refused.append(Refused(alone, key, digest, problem))
+            return
+        lot.claims.append(Claim(len(lot.commands), kind, own_id, digest))
+        lot.items.append(index)
+        lot.commands.append(command)
+
+    def _lot(self, symbol: str, *, of_order: bool = False) -> Lot:
+        lot = self.lots.get(symbol)
+        if lot is None:
+            market = self._lookup(symbol)
+            if market is None:
+                raise Problem(codes.UNKNOWN_ORDER if of_order else codes.UNKNOWN_MARKET)
+            lot = self.lots[symbol] = Lot(market)
+        return lot
+
+
+def stages(items: Sequence[AnyItem | Problem]) -> list[range]:
+    """Items that can be entered together. A cancel or amend by the client order id of an order
+    that the same request places must wait until that order has its number."""
+    begin = 0
+    placed: set[str] = set()
+    parts: list[range] = []
+    for index, item in enumerate(items):
+        own_id = getattr(item, "client_order_id", None)
+        if own_id is None:
+            continue
+        if isinstance(item, NewOrderRequest):
+            placed.add(own_id)
+        elif own_id in placed:
+            parts.append(range(begin, index))
+            begin = index
+            placed.clear()
+    parts.append(range(begin, len(items)))
+    return parts
+
+
+def ids_to_resolve(items: Sequence[AnyItem | Problem]) -> list[str]:
+    """The client order ids by which these items name orders."""
+    return [
+        item.client_order_id
+        for item in items
+        if isinstance(item, CancelItem | AmendItem) and item.client_order_id is not None
+    ]
+
+
+def target_of(command: Command, number: int) -> int:
+    """The number of the order that a command speaks of; ``number`` is the command's own."""
+    if isinstance(command, CancelOrder | AmendOrder):
+        return command.order
+    return number
+
+
+def own_client_id(command: Command) -> str | None:
+    return (command.client_order_id or None) if type(command) is NewOrder else None
+
+
+def problem_result(problem: Problem) -> ItemResult:
+    return ItemResult(problem.status, None, None, problem.body())
+
+
+def _target(item: CancelItem | AmendItem, places: Mapping[str, OrderPlace]) -> OrderPlace:
+    if item.id is not None:
+        if item.client_order_id is not None:
+            raise Problem(
+                codes.FIELD_NOT_ALLOWED,
+                "Name the order by `id` or by `client_order_id`, not by both.",
+                field="client_order_id",
+            )
+        place = parse_order_id(item.id)
+        if place is None:
+            raise Problem(codes.INVALID_ORDER_ID, field="id")
+        return place
+    if item.client_order_id is None:
+        raise Problem(codes.MISSING_FIELD, "`id` or `client_order_id` is required.", field="id")
+    found = places.get(client_id(item.client_order_id, "client_order_id"))
+    if found is None:
+        raise Problem(codes.UNKNOWN_ORDER, field="client_order_id")
+    return found

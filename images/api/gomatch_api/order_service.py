@@ -1,0 +1,262 @@
+"""Order entry: the one way in for REST and WebSocket, single and batch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gomatch.engine import CancelAll, Command, SetState, TradingState
+from gomatch.observability.tracing import Tracing
+from gomatch.store.records import ClaimKind
+from gomatch_api import codes
+from gomatch_api.accept_plan import Accepted, Settled
+from gomatch_api.auth.principal import ADMIN, TRADE, Principal
+from gomatch_api.client_ids import ClientOrderIds, OrderPlace
+from gomatch_api.intake import IntakeService
+from gomatch_api.markets import Market, MarketRegistry
+from gomatch_api.metrics import ApiMetrics
+from gomatch_api.order_batch import (
+    Lot,
+    OrderBatch,
+    ids_to_resolve,
+    own_client_id,
+    problem_result,
+    stages,
+    target_of,
+)
+from gomatch_api.order_results import CommandResults
+from gomatch_api.problems import Problem
+from gomatch_api.requests import AnyItem, parse_item
+from gomatch_api.responses import (
+    Acknowledgement,
+    CancelAllAcknowledgement,
+    ItemResult,
+    StateAcknowledgement,
+)
+from gomatch_api.times import format_time, now
+
+RawItem = AnyItem | Problem | Mapping[str, Any] | bytes
+"""A parsed item, what was wrong with it, or an item that is still to be parsed."""
+
+STATES = {
+    "Running": TradingState.RUNNING,
+    "Auction": TradingState.AUCTION,
+    "CancelOnly": TradingState.CANCEL_ONLY,
+    "Halted": TradingState.HALTED,
+    "Closed": TradingState.CLOSED,
+}
+
+
+class OrderService:
+    """Checks, transforms and enters what clients ask for, and answers each item by itself."""
+
+    def __init__(
+        self,
+        *,
+        markets: MarketRegistry,
+        intake: IntakeService,
+        client_ids: ClientOrderIds,
+        results: CommandResults,
+        metrics: ApiMetrics,
+        tracing: Tracing,
+    ) -> None:
+        self._markets = markets
+        self._intake = intake
+        self._client_ids = client_ids
+        self._results = results
+        self._metrics = metrics
+        self._tracing = tracing
+
+    async def submit(
+        self, principal: Principal, items: Sequence[RawItem], *, wait: bool = False
+    ) -> list[ItemResult]:
+        """Enter the items in their order, which is kept within each market, and answer each.
+        ``wait`` answers after matching. Raises Problem only when the whole is refused:
+        scope_missing, rate_limited."""
+        principal.require(TRADE)
+        self._spend(principal, len(items))
+        parsed = [_parse(item) if isinstance(item, bytes | Mapping) else item for item in items]
+        results: list[ItemResult] = []
+        parts = stages(parsed) if len(parsed) > 1 else [range(len(parsed))]
+        for part in parts:
+            stage = parsed if len(parts) == 1 else [parsed[index] for index in part]
+            results += await self._stage(principal.user_id, stage, wait=wait)
+        return results
+
+    async def cancel_all(
+        self, principal: Principal, market: str, *, wait: bool = False
+    ) -> CancelAllAcknowledgement:
+        """Cancel all of the caller's open orders in one market. Raises Problem."""
+        principal.require(TRADE)
+        self._spend(principal, 1)
+        known = self.market(market)
+        number, accepted_at = await self._enter(
+            known, principal.user_id, CancelAll(principal.user_id)
+        )
+        answer = CancelAllAcknowledgement(
+            market=market, status="accepted", command=number, accepted_at=format_time(accepted_at)
+        )
+        if wait:
+            await self._results.complete_cancel_all(known, number, answer)
+        return answer
+
+    async def set_state(
+        self, principal: Principal, symbol: str, state: str
+    ) -> StateAcknowledgement:
+        """Ask for a trading state. Raises Problem."""
+        principal.require(ADMIN)
+        self._spend(principal, 1)
+        number, accepted_at = await self._enter(
+            self.market(symbol), principal.user_id, SetState(STATES[state])
+        )
+        return StateAcknowledgement(
+            market=symbol,
+            state=state,  # type: ignore[arg-type]
+            status="accepted",
+            command=number,
+            accepted_at=format_time(accepted_at),
+        )
+
+    def market(self, symbol: str) -> Market:
+        """Raises Problem ``unknown_market``."""
+        market = self._markets.get(symbol)
+        if market is None:
+            raise Problem(codes.UNKNOWN_MARKET)
+        return market
+
+    def _spend(self, principal: Principal, count: int) -> None:
+        try:
+            principal.spend(count)
+        except Problem:
+            self._metrics.rate_limited.inc(count)
+            raise
+
+    async def _enter(self, market: Market, user: int, command: Command) -> tuple[int, int]:
+        accepted = await self._intake.submit(
+            market, user, [command], trace=self._tracing.current_traceparent()
+        )
+        return accepted.numbers[0], accepted.accepted_at
+
+    async def _stage(
+        self, user: int, items: Sequence[AnyItem | Problem], *, wait: bool
+    ) -> list[ItemResult]:
+        places: Mapping[str, OrderPlace] = {}
+        ids = ids_to_resolve(items)
+        unresolved: Problem | None = None
+        if ids:
+            try:
+                places = await self._client_ids.resolve(user, ids)
+            except Problem as problem:
+                unresolved = problem
+        batch = OrderBatch(user, len(items), self._markets.get)
+        moment = now()
+        for index, item in enumerate(items):
+            if unresolved is not None and ids_to_resolve((item,)):
+                batch.results[index] = problem_result(unresolved)
+            else:
+                batch.add(index, item, places, moment)
+        if batch.refused:
+            await self._refuse(batch, user, batch.results, wait=wait)
+        lots = [lot for lot in batch.lots.values() if lot.commands]
+        if len(lots) == 1:
+            await self._run(lots[0], user, batch.results, wait=wait)
+        elif lots:
+            await asyncio.gather(*(self._run(lot, user, batch.results, wait=wait) for lot in lots))
+        return [result for result in batch.results if result is not None]
+
+    async def _run(
+        self, lot: Lot, user: int, results: list[ItemResult | None], *, wait: bool
+    ) -> None:
+        """Enter one market's commands and fill in the results of their items."""
+        try:
+            accepted = await self._intake.submit(
+                lot.market,
+                user,
+                lot.commands,
+                lot.claims,
+                trace=self._tracing.current_traceparent(),
+            )
+        except Problem as problem:
+            self._metrics.commands.labels(problem.code.code).inc(len(lot.commands))
+            for index in lot.items:
+                results[index] = problem_result(problem)
+            return
+        self._acknowledge(lot, user, accepted, results)
+        if wait:
+            await self._results.complete(lot, user, results)
+
+    def _acknowledge(
+        self, lot: Lot, user: int, accepted: Accepted, results: list[ItemResult | None]
+    ) -> None:
+        prefix, symbol = lot.market.texts.prefix, lot.market.symbol
+        at = format_time(accepted.accepted_at)
+        settled = accepted.settled
+        request_ids = {
+            claim.position: claim.client_id
+            for claim in lot.claims
+            if claim.kind is ClaimKind.REQUEST
+        }
+        for position, (index, command, own_number) in enumerate(
+            zip(lot.items, lot.commands, accepted.numbers, strict=True)
+        ):
+            number, time = own_number, at
+            if settled and position in settled:
+                first = settled[position]
+                if first.conflict:
+                    results[index] = self._conflict(first)
+                    continue
+                number, time = first.number, format_time(first.accepted_at)
+                self._metrics.commands.labels("duplicate").inc()
+            own_id = own_client_id(command)
+            if own_id is not None:
+                self._client_ids.remember(user, own_id, symbol, number)
+            results[index] = ItemResult(
+                202,
+                Acknowledgement(
+                    f"{prefix}{target_of(command, number)}",
+                    own_id,
+                    symbol,
+                    "accepted",
+                    time,
+                    number,
+                    request_ids.get(position) if request_ids else None,
+                ),
+            )
+
+    async def _refuse(
+        self, batch: OrderBatch, user: int, results: list[ItemResult | None], *, wait: bool
+    ) -> None:
+        """What the limits refuse now may have been accepted before: then it has an answer."""
+        try:
+            known = await self._client_ids.claims([refused.key for refused in batch.refused])
+        except Problem:
+            known = {}
+        for refused in batch.refused:
+            claimed = known.get(refused.key)
+            if claimed is None:
+                results[refused.lot.items[0]] = problem_result(refused.problem)
+                continue
+            first = Settled(
+                claimed.digest != refused.digest,
+                ClaimKind(refused.key[1]),
+                claimed.symbol,
+                claimed.number,
+                claimed.accepted_at,
+            )
+            self._acknowledge(refused.lot, user, Accepted((0,), 0, {0: first}), results)
+            if wait:
+                await self._results.complete(refused.lot, user, results)
+
+    def _conflict(self, first: Settled) -> ItemResult:
+        order = first.kind is ClaimKind.ORDER
+        code = codes.CLIENT_ORDER_ID_REUSED if order else codes.REQUEST_ID_REUSED
+        self._metrics.commands.labels(code.code).inc()
+        return problem_result(Problem(code, field="client_order_id" if order else "request_id"))
+
+
+def _parse(raw: Mapping[str, Any] | bytes) -> AnyItem | Problem:
+    try:
+        return parse_item(raw)
+    except Problem as problem:
+        return problem

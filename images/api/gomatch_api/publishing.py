@@ -1,0 +1,71 @@
+"""Hands accepted commands to the broker in the background.
+
+They are safe in PostgreSQL already and the matcher reads from there what the broker does not
+bring, so a batch that cannot be published is counted and forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from gomatch.errors import TransportError
+from gomatch.messages.envelope import CommandBatch
+from gomatch.observability import logs
+from gomatch_api.metrics import ApiMetrics
+from gomatch_api.ports import Publisher
+
+_log = logs.get(__name__)
+
+IN_FLIGHT = 256
+"""Batches that may wait for the broker's confirmation at once."""
+
+PUBLISH_TIMEOUT = 5.0
+
+
+class BackgroundPublisher:
+    """Never blocks and never fails its caller; ``close`` waits for what is in flight."""
+
+    def __init__(
+        self, publisher: Publisher, metrics: ApiMetrics, *, timeout: float = PUBLISH_TIMEOUT
+    ) -> None:
+        self._publisher = publisher
+        self._metrics = metrics
+        self._timeout = timeout
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def publish(self, batch: CommandBatch) -> None:
+        if len(self._tasks) >= IN_FLIGHT:
+            self._metrics.publish_failures.labels("too_many_in_flight").inc()
+            return
+        task = asyncio.create_task(self._publish(batch))
+        self._tasks.add(task)
+        self._metrics.publishing.inc()
+        task.add_done_callback(self._finished)
+
+    async def close(self) -> None:
+        """Wait for the confirmations, for at most the publish timeout."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=self._timeout)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def _publish(self, batch: CommandBatch) -> None:
+        with self._metrics.step_seconds.labels("publish").time():
+            await self._publisher.publish(batch, timeout=self._timeout)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._metrics.publishing.dec()
+        if task.cancelled():
+            self._metrics.publish_failures.labels("cancelled").inc()
+            return
+        error = task.exception()
+        if error is None:
+            return
+        if isinstance(error, TransportError):
+            self._metrics.publish_failures.labels("broker").inc()
+            _log.debug("not published", error=str(error))
+        else:
+            self._metrics.publish_failures.labels("unexpected").inc()
+            _log.error("not published", exc_info=error)

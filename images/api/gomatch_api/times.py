@@ -1,0 +1,34 @@
+"""RFC 3339 times in UTC with microseconds, to and from integer microseconds since the epoch."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_RFC3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
+    r"([Zz]|[+-][0-9]{2}:[0-9]{2})",
+    re.ASCII,
+)
+
+
+def now() -> int:
+    """Wall clock, microseconds since the epoch."""
+    return time.time_ns() // 1000
+
+
+def format_time(microseconds: int) -> str:
+    """``2026-11-23T00:00:00.000000Z``."""
+    moment = _EPOCH + timedelta(microseconds=microseconds)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond:06d}Z"
+
+
+def parse_time(text: str) -> int:
+    """Raises ValueError unless ``text`` is an RFC 3339 time with at most microseconds."""
+    if not _RFC3339.fullmatch(text):
+        raise ValueError("not an RFC 3339 time")
+    moment = datetime.fromisoformat(text.upper())
+    return (moment - _EPOCH) // _MICROSECOND
