@@ -29,7 +29,7 @@ from gomatch_api.times import format_time
 SIDE = {side: side.name.lower() for side in Side}
 TYPE = {kind: kind.name.lower() for kind in OrderType}
 TIME_IN_FORCE = {value: value.name.lower() for value in TimeInForce}
-SELF_TRADE = {mode: mode.name.lower() for mode in SelfTrade}
+SELF_TRADE = {mode: None if mode is SelfTrade.DEFAULT else mode.name.lower() for mode in SelfTrade}
 
 
 class PrivateEvent(msgspec.Struct, tag_field="event", gc=False):
@@ -52,7 +52,7 @@ class OrderAccepted(PrivateEvent, tag="accepted", gc=False):
     stop_price: str | None
     display_quantity: str | None
     expires_at: str | None
-    self_trade_prevention: str
+    self_trade_prevention: str | None
     post_only: bool
 
 

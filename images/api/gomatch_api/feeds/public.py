@@ -16,20 +16,11 @@ from gomatch_api.times import format_time
 LEVELS_PER_MESSAGE = 10_000
 """A message with more levels is sent in parts, so that common clients' size limits hold."""
 
-_STATES = {
-    TradingState.RUNNING: "Running",
-    TradingState.AUCTION: "Auction",
-    TradingState.CANCEL_ONLY: "CancelOnly",
-    TradingState.HALTED: "Halted",
-    TradingState.CLOSED: "Closed",
-}
-
 _encode = msgspec.json.Encoder().encode
 
 
 def state_name(state: TradingState) -> str:
-    """The trading state as DESIGN and the Market resource write it."""
-    return _STATES[state]
+    return state.name.lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +133,8 @@ def trades_text(
 def depth_texts(
     bids: Mapping[int, int], asks: Mapping[int, int], *, prev: int, last: int, texts: MarketTexts
 ) -> list[str]:
-    """The messages that bring a book from ``prev`` to ``last``; one but for very many levels."""
+    """The messages that bring a book from ``prev`` to ``last``; one but for very many levels.
+    Those with ``more`` leave the sequence where it was."""
     return [
         _encode(
             DepthMessage(
@@ -150,8 +142,8 @@ def depth_texts(
                 prev=prev,
                 first=prev + 1,
                 last=last,
-                sequence=last,
-                through=last,
+                sequence=prev if more else last,
+                through=prev if more else last,
                 bids=part_bids,
                 asks=part_asks,
                 more=more,

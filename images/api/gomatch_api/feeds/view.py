@@ -53,7 +53,7 @@ class DepthListener(Protocol):
 
 class TickerListener(Protocol):
     def on_ticker(self) -> None:
-        """There is a new ticker: take ``ticker_text`` when convenient."""
+        """There is a new ticker: take it when convenient."""
         ...
 
 
@@ -79,8 +79,7 @@ class MarketView:
         """Sequence of the last public trade seen, or where this view began: trades' ``prev``."""
         self.waits = ResultWaits()
         self._trades: deque[PublicTrade] = deque(maxlen=RECENT_TRADES)
-        self._ticker_chain = 0
-        self._ticker: tuple[int, str] | None = None
+        self._snapshot: tuple[int, list[str]] = (-1, [])
         self._orders: dict[int, list[OrderListener]] = {}
         self._trades_listeners: dict[TradesListener, None] = {}
         self._depth_listeners: dict[DepthListener, None] = {}
@@ -152,18 +151,16 @@ class MarketView:
         book = self.depth_book
         if book is None:
             return []
-        return snapshot_texts(book.snapshot(None), changed=book.changed, texts=self.texts)
+        if self._snapshot[0] != book.through:
+            snapshot = book.snapshot(None)
+            made = snapshot_texts(snapshot, changed=book.changed, texts=self.texts)
+            self._snapshot = (book.through, made)
+        return self._snapshot[1]
 
-    def ticker_text(self) -> str | None:
-        """The ticker as a stream message, made once for each sequence that anyone asks at."""
-        if self._ticker is None or self._ticker[0] != self.sequence:
-            ticker = self.ticker()
-            if ticker is None:
-                return None
-            text = ticker_text(ticker, prev=self._ticker_chain, texts=self.texts)
-            self._ticker = (self.sequence, text)
-            self._ticker_chain = self.sequence
-        return self._ticker[1]
+    def ticker_text(self, *, prev: int) -> str | None:
+        """The ticker as a stream message; ``prev`` is the sequence of the one before it."""
+        ticker = self.ticker()
+        return None if ticker is None else ticker_text(ticker, prev=prev, texts=self.texts)
 
     # What FeedInput brings
 
@@ -217,6 +214,7 @@ class MarketView:
         if self.depth_book is None:
             self.depth_book = DepthBook()
         self.depth_book.load(sequence, bids, asks)
+        self._snapshot = (-1, [])
         self.summary = summary
         for listener in list(self._depth_listeners):
             listener.on_snapshot()
@@ -226,7 +224,6 @@ class MarketView:
         """Go on from ``sequence``; the events before it were not seen here."""
         self.sequence = sequence
         self.last_trade = sequence
-        self._ticker = None
         self.waits.restart(applied)
         for trades_listener in list(self._trades_listeners):
             trades_listener.on_restart(sequence)
