@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gomatch.engine.commands import AmendOrder
+from msgspec.structs import replace
+
+from gomatch.engine.commands import AmendOrder, NewOrder
 from gomatch.engine.entry import (
     display_fault,
     expiry_fault,
+    notional_fault,
     price_fault,
     quantity_fault,
 )
@@ -17,14 +20,10 @@ from gomatch.engine.types import MarketConfig, OrderType, Reason, TimeInForce
 
 @dataclass(slots=True, frozen=True)
 class Amendment:
-    """The order's terms after the amend; quantities in lots, prices in ticks."""
+    """What an open order becomes. ``remaining`` in lots."""
 
-    quantity: int
+    terms: NewOrder
     remaining: int
-    price: int
-    display: int
-    stop_price: int
-    expiry: int
     keeps_priority: bool
     """Whether it is nothing but a reduction."""
     repriced: bool
@@ -35,34 +34,33 @@ def judge(order: Order, command: AmendOrder, config: MarketConfig, time: int) ->
 
     A field that is 0, or that the order has already, is not amended. ``time`` in microseconds.
     """
-    quantity = command.quantity or order.quantity
-    price = command.price or order.price
-    display = command.display or order.display
-    stop_price = command.stop_price or order.stop_price
-    expiry = command.expiry or order.expiry
-    repriced = price != order.price
-    displays = display != order.display
-    reaches = stop_price != order.stop_price
-    lasts = expiry != order.expiry
-    resized = quantity != order.quantity
-    keeps_priority = not (repriced or displays or reaches or lasts)
-    if keeps_priority and not resized:
+    before = order.terms
+    terms = replace(
+        before,
+        quantity=command.quantity or before.quantity,
+        price=command.price or before.price,
+        display=command.display or before.display,
+        stop_price=command.stop_price or before.stop_price,
+        expiry=command.expiry or before.expiry,
+    )
+    if terms == before:
         return Reason.NOTHING_TO_AMEND
-    remaining = order.remaining + quantity - order.quantity
+    resized = terms.quantity != before.quantity
+    repriced = terms.price != before.price
+    remaining = order.remaining + terms.quantity - before.quantity
     fault = (
-        (_size_fault(quantity, remaining, config) if resized else None)
-        or (_price_fault(order, price, config) if repriced else None)
-        or (_stop_fault(order, stop_price, config) if reaches else None)
-        or (_display_fault(order, quantity, display) if displays or resized else None)
-        or (_expiry_fault(order, expiry, time) if lasts else None)
+        (_size_fault(terms.quantity, remaining, config) if resized else None)
+        or (_price_fault(terms, config) if repriced else None)
+        or (_stop_fault(order, terms, config) if terms.stop_price != before.stop_price else None)
+        or (_display_fault(terms, before))
+        or (_expiry_fault(terms, time) if terms.expiry != before.expiry else None)
+        or (notional_fault(terms, config) if resized or repriced else None)
     )
     if fault is not None:
         return fault
-    if price * quantity < config.min_notional and price and (repriced or resized):
-        return Reason.NOTIONAL_TOO_SMALL
-    keeps_priority = keeps_priority and quantity < order.quantity
+    reduction = replace(terms, quantity=before.quantity) == before
     return Amendment(
-        quantity, remaining, price, display, stop_price, expiry, keeps_priority, repriced
+        terms, remaining, reduction and terms.quantity < before.quantity, repriced=repriced
     )
 
 
@@ -73,28 +71,28 @@ def _size_fault(quantity: int, remaining: int, config: MarketConfig) -> Reason |
     return fault
 
 
-def _price_fault(order: Order, price: int, config: MarketConfig) -> Reason | None:
-    if order.type is OrderType.STOP:
+def _price_fault(terms: NewOrder, config: MarketConfig) -> Reason | None:
+    if terms.type is OrderType.STOP:
         return Reason.INVALID_PRICE
-    return price_fault(price, config)
+    return price_fault(terms.price, config)
 
 
-def _stop_fault(order: Order, stop_price: int, config: MarketConfig) -> Reason | None:
-    if order.waiting and 0 < stop_price <= config.max_price:
+def _stop_fault(order: Order, terms: NewOrder, config: MarketConfig) -> Reason | None:
+    if order.waiting and 0 < terms.stop_price <= config.max_price:
         return None
     return Reason.INVALID_STOP_PRICE
 
 
-def _display_fault(order: Order, quantity: int, display: int) -> Reason | None:
-    immediate = order.time_in_force in {TimeInForce.IOC, TimeInForce.FOK}
-    if display and (immediate or order.type is OrderType.STOP):
+def _display_fault(terms: NewOrder, before: NewOrder) -> Reason | None:
+    if terms.display == before.display and terms.quantity <= before.quantity:
+        return None  # reduced below its slice, an order shows all that is left
+    immediate = terms.time_in_force in {TimeInForce.IOC, TimeInForce.FOK}
+    if terms.display and (immediate or terms.type is OrderType.STOP):
         return Reason.INVALID_DISPLAY
-    if display == order.display and display > quantity:
-        return None  # reduced below its slice, the order shows all that is left
-    return display_fault(display, quantity)
+    return display_fault(terms.display, terms.quantity)
 
 
-def _expiry_fault(order: Order, expiry: int, time: int) -> Reason | None:
-    if order.time_in_force is not TimeInForce.GTD:
+def _expiry_fault(terms: NewOrder, time: int) -> Reason | None:
+    if terms.time_in_force is not TimeInForce.GTD:
         return Reason.INVALID_EXPIRY
-    return expiry_fault(expiry, time)
+    return expiry_fault(terms.expiry, time)

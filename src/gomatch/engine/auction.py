@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from gomatch.engine.book import Book
 from gomatch.engine.events import Event, Traded
-from gomatch.engine.order import Closing, Order
-from gomatch.engine.types import RATE_SCALE, MarketConfig, Side
+from gomatch.engine.members import BUY, FILLED, SELL
+from gomatch.engine.order import Order
+from gomatch.engine.types import RATE_SCALE, MarketConfig
 
 
 def equilibrium(book: Book, reference: int) -> tuple[int, int] | None:
@@ -54,7 +55,7 @@ def equilibrium(book: Book, reference: int) -> tuple[int, int] | None:
     return price, best[0]
 
 
-def uncross(book: Book, price: int, volume: int, config: MarketConfig, out: list[Event]) -> None:
+def uncross(book: Book, price: int, volume: int, out: list[Event]) -> None:
     """Trade ``volume`` lots at ``price``, both sides in price, then time priority.
 
     Self-trade prevention has no part in it. The order with the higher number is the taker.
@@ -77,22 +78,21 @@ def uncross(book: Book, price: int, volume: int, config: MarketConfig, out: list
             book.touched[order.number] = order
         bids.touched[bid_level.price] = bid_level
         asks.touched[ask_level.price] = ask_level
-        out.append(_trade(bid, ask, price, quantity, value, config))
+        out.append(_trade(bid, ask, price, quantity, book.config))
         for order, level in ((bid, bid_level), (ask, ask_level)):
             if not order.remaining:
-                book.close(order, Closing.FILLED)
+                book.close(order, FILLED)
             elif not order.displayed:
                 book.refill(order, level, out)
         book.last_price = price
 
 
-def _trade(
-    bid: Order, ask: Order, price: int, quantity: int, value: int, config: MarketConfig
-) -> Traded:
+def _trade(bid: Order, ask: Order, price: int, quantity: int, config: MarketConfig) -> Traded:
+    value = price * quantity
     if bid.number > ask.number:
-        maker, taker, taker_side = ask, bid, Side.BUY
+        maker, taker, taker_side = ask, bid, BUY
     else:
-        maker, taker, taker_side = bid, ask, Side.SELL
+        maker, taker, taker_side = bid, ask, SELL
     return Traded(
         maker.number,
         maker.user,

@@ -87,7 +87,7 @@ def order_fault(order: NewOrder, config: MarketConfig, time: int) -> Reason | No
         or _combination_fault(order)
         or display_fault(order.display, order.quantity)
         or _expiry_fault(order, time)
-        or _notional_fault(order, config)
+        or notional_fault(order, config)
     )
 
 
@@ -133,7 +133,7 @@ def expiry_fault(expiry: int, time: int) -> Reason | None:
     return None
 
 
-def _notional_fault(order: NewOrder, config: MarketConfig) -> Reason | None:
+def notional_fault(order: NewOrder, config: MarketConfig) -> Reason | None:
     if order.price and order.price * order.quantity < config.min_notional:
         return Reason.NOTIONAL_TOO_SMALL
     return None

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
 
+from gomatch.engine.members import BUY
 from gomatch.engine.order import Order
-from gomatch.engine.types import Side
 
 STALE_ALLOWED = 64
 """Stale entries that a heap may hold before it looks at their share."""
@@ -28,10 +28,10 @@ class Stops:
     def add(self, order: Order) -> None:
         """Let the order wait for its stop price; also after that price was amended."""
         self.waiting[order.number] = order
-        if order.side is Side.BUY:
-            self._push(self._buys, (order.stop_price, order.number), 1)
+        if order.terms.side is BUY:
+            self._push(self._buys, (order.terms.stop_price, order.number), 1)
         else:
-            self._push(self._sells, (-order.stop_price, order.number), -1)
+            self._push(self._sells, (-order.terms.stop_price, order.number), -1)
 
     def reached(self, last_price: int) -> list[Order]:
         """Take out the stops that ``last_price`` reaches: buys by rising stop price, then sells
@@ -46,7 +46,7 @@ class Stops:
         while heap and heap[0][0] <= limit:
             key, number = heappop(heap)
             order = waiting.get(number)
-            if order is not None and order.stop_price * sign == key:
+            if order is not None and order.terms.stop_price * sign == key:
                 del waiting[number]
                 found.append(order)
 
@@ -56,7 +56,7 @@ class Stops:
             heap[:] = {
                 (key, number)
                 for key, number in heap
-                if number in waiting and waiting[number].stop_price * sign == key
+                if number in waiting and waiting[number].terms.stop_price * sign == key
             }
             heapify(heap)
         heappush(heap, entry)
@@ -77,7 +77,7 @@ class Expiries:
         if len(heap) > 2 * len(self._orders) + STALE_ALLOWED:
             heap[:] = {entry for entry in heap if self._valid(entry)}
             heapify(heap)
-        heappush(heap, (order.expiry, order.number))
+        heappush(heap, (order.terms.expiry, order.number))
 
     def next(self) -> int | None:
         """The earliest expiry of an open order, in microseconds."""
@@ -97,4 +97,4 @@ class Expiries:
 
     def _valid(self, entry: tuple[int, int]) -> bool:
         order = self._orders.get(entry[1])
-        return order is not None and order.expiry == entry[0]
+        return order is not None and order.terms.expiry == entry[0]
