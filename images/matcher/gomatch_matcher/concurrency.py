@@ -59,7 +59,7 @@ class Backoff:
 
     def next_delay(self) -> float:
         """Seconds to wait before the next attempt."""
-        ceiling = min(self._limit, self._first * 2 ** min(self.attempts, 16))
+        ceiling = min(self._limit, self._first * 2.0 ** min(self.attempts, 16))
         self.attempts += 1
         return ceiling * (1.0 - random.random())
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from gomatch.engine import Command
 from gomatch.messages.applied import AppliedBatch
+from gomatch.store.records import OrderRow, OrderUpdateRow, TradeRow
 from gomatch.transport import Delivery
 
-Row = tuple[Any, ...]
 Place = tuple[int, int, int]
 """(side, price in ticks, priority) of an order in the book."""
 
@@ -66,9 +65,9 @@ class MatchedBatch:
     rules_version: int
     header: bytes
     applied: AppliedBatch
-    new_orders: Sequence[Row]
-    order_updates: Sequence[Row]
-    trades: Sequence[Row]
+    new_orders: list[OrderRow]
+    order_updates: list[OrderUpdateRow]
+    trades: list[TradeRow]
     mirror: MirrorDelta
     skipped: tuple[int, ...]
     oldest_accepted_at: int

@@ -16,8 +16,8 @@ from gomatch.engine import (
     Rejected,
     Traded,
 )
-from gomatch.store.records import OrderStatus
-from gomatch_matcher.matched import Row, Segment
+from gomatch.store.records import OrderRow, OrderStatus, OrderUpdateRow, TradeRow
+from gomatch_matcher.matched import Segment
 
 _CLOSED = {
     Closing.FILLED: OrderStatus.FILLED,
@@ -31,9 +31,9 @@ _STOPS = (OrderType.STOP, OrderType.STOP_LIMIT)
 class BatchRows:
     """Tuples in the column order of gomatch.store.records."""
 
-    new_orders: list[Row]
-    order_updates: list[Row]
-    trades: list[Row]
+    new_orders: list[OrderRow]
+    order_updates: list[OrderUpdateRow]
+    trades: list[TradeRow]
 
 
 def batch_rows(
@@ -47,18 +47,17 @@ def batch_rows(
     touched: Mapping[int, Order],
 ) -> BatchRows:
     """``touched`` holds every order that changed, in its state after the batch."""
-    trades: list[Row] = []
+    trades: list[TradeRow] = []
     reasons: dict[int, Reason] = {}
     rejected: dict[int, Reason] = {}
     for sequence, event in enumerate(events, first_sequence):
-        kind = type(event)
-        if kind is Traded:
-            trades.append(_trade_row(market_id, sequence, event, time))  # type: ignore[arg-type]
-        elif kind is Cancelled:
-            reasons[event.order] = event.reason  # type: ignore[union-attr]
-        elif kind is Rejected:
-            rejected[event.number] = event.reason  # type: ignore[union-attr]
-    new_orders: list[Row] = []
+        if isinstance(event, Traded):
+            trades.append(_trade_row(market_id, sequence, event, time))
+        elif isinstance(event, Cancelled):
+            reasons[event.order] = event.reason
+        elif isinstance(event, Rejected):
+            rejected[event.number] = event.reason
+    new_orders: list[OrderRow] = []
     new_numbers: set[int] = set()
     for segment in segments:
         accepted_at = segment.accepted_at
@@ -67,14 +66,14 @@ def batch_rows(
                 continue
             new_numbers.add(number)
             order = touched.get(number)
+            stamps = (accepted_at, time, last_sequence)
             if order is None:
-                row = _rejected_row(
-                    market_id, number, command, rejected.get(number, Reason.INTERNAL_ERROR)
-                )
+                reason = rejected.get(number, Reason.INTERNAL_ERROR)
+                new_orders.append(_rejected_row(market_id, number, command, reason, stamps))
             else:
-                row = _order_row(market_id, order, reasons.get(number))
-            new_orders.append((*row, accepted_at, time, last_sequence))
-    order_updates: list[Row] = [
+                reason_text = reasons.get(number, "")
+                new_orders.append(_order_row(market_id, order, reason_text, stamps))
+    order_updates: list[OrderUpdateRow] = [
         (
             number,
             order.price,
@@ -105,7 +104,7 @@ def order_status(order: Order) -> OrderStatus:
     return OrderStatus.PARTIALLY_FILLED if order.filled else OrderStatus.OPEN
 
 
-def _order_row(market_id: int, order: Order, reason: Reason | None) -> Row:
+def _order_row(market_id: int, order: Order, reason: str, stamps: tuple[int, int, int]) -> OrderRow:
     return (
         market_id,
         order.number,
@@ -123,13 +122,16 @@ def _order_row(market_id: int, order: Order, reason: Reason | None) -> Row:
         order.remaining,
         order.value,
         order_status(order),
-        reason or "",
+        reason,
         order.self_trade,
         order.post_only,
+        *stamps,
     )
 
 
-def _rejected_row(market_id: int, number: int, command: NewOrder, reason: Reason) -> Row:
+def _rejected_row(
+    market_id: int, number: int, command: NewOrder, reason: Reason, stamps: tuple[int, int, int]
+) -> OrderRow:
     return (
         market_id,
         number,
@@ -150,10 +152,11 @@ def _rejected_row(market_id: int, number: int, command: NewOrder, reason: Reason
         reason,
         command.self_trade,
         command.post_only,
+        *stamps,
     )
 
 
-def _trade_row(market_id: int, sequence: int, trade: Traded, time: int) -> Row:
+def _trade_row(market_id: int, sequence: int, trade: Traded, time: int) -> TradeRow:
     return (
         market_id,
         sequence,
