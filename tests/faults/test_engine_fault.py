@@ -35,11 +35,11 @@ async def test_a_market_survives_an_engine_that_raises(
         assert (offender["status"], offender["reason"]) == ("rejected", "internal_error")
         await client.send(20, batch=10)
         head = await all_applied(database_url, "BTC-USDT")
-        assert head.state is TradingState.RUNNING
+        assert head.state == TradingState.RUNNING
 
         await _offend(venue, client.token)
         async with asyncio.timeout(20):
-            while head.state is not TradingState.HALTED:
+            while head.state != TradingState.HALTED:
                 head = await all_applied(database_url, "BTC-USDT")
         venue.matchers[0].environment = {
             **venue.matchers[0].environment,

@@ -13,7 +13,7 @@ from gomatch.errors import ConfigurationError
 from gomatch.observability import logs
 from gomatch.observability.tracing import Tracing
 from gomatch.settings import Settings
-from gomatch.transport import RabbitMQTransport
+from gomatch.transport import RabbitMQTransport, prometheus_hooks
 from gomatch_matcher.concurrency import run_until_first
 from gomatch_matcher.fault_points import Checkpoint, no_checkpoint
 from gomatch_matcher.http import health_application, health_server
@@ -44,7 +44,9 @@ async def _serve(settings: Settings, checkpoint: Checkpoint) -> None:
         loop.add_signal_handler(number, stop.set)
     registry = CollectorRegistry()
     tracing = Tracing.configure(settings, f"gomatch-matcher {settings.market}")
-    transport = RabbitMQTransport(settings.amqp_url.get_secret_value())
+    transport = RabbitMQTransport(
+        settings.amqp_url.get_secret_value(), hooks=prometheus_hooks(registry)
+    )
     try:
         service = MatcherService(
             settings,

@@ -33,7 +33,7 @@ from gomatch.store import (
 from gomatch.transport import CommandConsumer, Transport
 from gomatch_matcher.backlog import CommittedBacklog
 from gomatch_matcher.cache_writer import CacheWriter
-from gomatch_matcher.callback import CallbackFanout
+from gomatch_matcher.callback import CallbackFanout, FanoutHooks
 from gomatch_matcher.command_feed import CommandFeed
 from gomatch_matcher.committed import CommittedState
 from gomatch_matcher.concurrency import (
@@ -271,6 +271,10 @@ class MatcherService:
                 targets=settings.callback_targets,
                 buffer=settings.callback_buffer,
                 source=CommittedBacklog(journal, committed, market_id=market.market_id),
+                hooks=FanoutHooks(
+                    connected=self._metrics.callback_connected.set,
+                    dropped=lambda _: self._metrics.callback_dropped.inc(),
+                ),
             )
             term = Term(
                 TermParts(

@@ -56,8 +56,8 @@ def test_rows_add_up_to_what_happened(seed: int, count: int, batch: int) -> None
         for row in matched.new_orders:
             assert row[1] not in orders
             orders[row[1]] = (row[6 + 5], row[12], row[13], row[15])
-        for row in matched.order_updates:
-            orders[row[0]] = (row[5], row[6], row[7], row[9])
+        for update in matched.order_updates:
+            orders[update[0]] = (update[5], update[6], update[7], update[9])
     open_now = {order.number: order for order in matching.engine.image().orders}
     for number, (quantity, filled, remaining, status) in orders.items():
         live = open_now.get(number)
@@ -66,10 +66,10 @@ def test_rows_add_up_to_what_happened(seed: int, count: int, batch: int) -> None
             assert status not in (OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED)
         else:
             assert (quantity, filled, remaining) == (live.quantity, live.filled, live.remaining)
-    trades = [row for matched in batches for row in matched.trades]
+    trades = [trade for matched in batches for trade in matched.trades]
     events = [e for matched in batches for e in unpack_events(matched.applied.packed)]
     traded = [(n, e) for n, e in enumerate(events, 1) if isinstance(e, Traded)]
-    assert [(row[1], row[8]) for row in trades] == [(n, e.quantity) for n, e in traded]
+    assert [(trade[1], trade[8]) for trade in trades] == [(n, e.quantity) for n, e in traded]
 
 
 def test_sequences_and_chain_follow_without_a_gap() -> None:

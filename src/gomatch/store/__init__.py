@@ -1,0 +1,86 @@
+"""PostgreSQL, the truth: schema, migrations and every query. Imports nothing of the transport or
+the cache; all that fails raises StoreError or one of its kinds (gomatch.errors)."""
+
+from gomatch.store.commits import Commits
+from gomatch.store.disconnects import Disconnects
+from gomatch.store.intake import Intake
+from gomatch.store.journal import Journal
+from gomatch.store.keys import ApiKeys
+from gomatch.store.leadership import Leadership
+from gomatch.store.markets import Markets
+from gomatch.store.migrations import check_schema, migrate
+from gomatch.store.orders import Orders
+from gomatch.store.pool import connect_pool, durability_warnings
+from gomatch.store.records import (
+    OPEN_STATUSES,
+    ORDER_COLUMNS,
+    ORDER_UPDATE_COLUMNS,
+    TRADE_COLUMNS,
+    Acceptance,
+    ApiKeyRecord,
+    Batch,
+    ClaimedId,
+    ClaimKey,
+    ClaimKind,
+    ClientClaim,
+    CommandRow,
+    DisconnectSession,
+    JournalRow,
+    Leader,
+    LeaseHolder,
+    LeaseMarks,
+    MarketHead,
+    MarketRecord,
+    OrderRecord,
+    OrderRow,
+    OrderStatus,
+    OrderUpdateRow,
+    SnapshotRow,
+    TradeRecord,
+    TradeRow,
+)
+from gomatch.store.snapshots import Snapshots
+from gomatch.store.trades import Trades
+
+__all__ = [
+    "OPEN_STATUSES",
+    "ORDER_COLUMNS",
+    "ORDER_UPDATE_COLUMNS",
+    "TRADE_COLUMNS",
+    "Acceptance",
+    "ApiKeyRecord",
+    "ApiKeys",
+    "Batch",
+    "ClaimKey",
+    "ClaimKind",
+    "ClaimedId",
+    "ClientClaim",
+    "CommandRow",
+    "Commits",
+    "DisconnectSession",
+    "Disconnects",
+    "Intake",
+    "Journal",
+    "JournalRow",
+    "Leader",
+    "Leadership",
+    "LeaseHolder",
+    "LeaseMarks",
+    "MarketHead",
+    "MarketRecord",
+    "Markets",
+    "OrderRecord",
+    "OrderRow",
+    "OrderStatus",
+    "OrderUpdateRow",
+    "Orders",
+    "SnapshotRow",
+    "Snapshots",
+    "TradeRecord",
+    "TradeRow",
+    "Trades",
+    "check_schema",
+    "connect_pool",
+    "durability_warnings",
+    "migrate",
+]

@@ -1,0 +1,183 @@
+"""Connections to PostgreSQL: session settings, the pool, and connections of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import asyncpg
+
+from gomatch.errors import StoreUnavailable
+from gomatch.store.failures import Translated
+
+CONNECT_TIMEOUT = 5.0
+_LOST_PEER_SECONDS = 5
+
+
+def session_settings(
+    application: str, *, timeout: float, extra: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """What every session sets at its start; ``timeout`` in seconds limits a statement.
+
+    The server gives up shortly before the client does, so that a slow statement is reported as
+    cancelled (nothing written) and not as an answer that never came. A client that vanished is
+    noticed within seconds, so that its locks go.
+    """
+    milliseconds = max(100, int(timeout * 900))
+    return {
+        "application_name": application,
+        "timezone": "UTC",
+        "jit": "off",
+        "statement_timeout": str(milliseconds),
+        "lock_timeout": str(milliseconds),
+        "idle_in_transaction_session_timeout": str(milliseconds),
+        "tcp_keepalives_idle": str(_LOST_PEER_SECONDS),
+        "tcp_keepalives_interval": "1",
+        "tcp_keepalives_count": "3",
+        "tcp_user_timeout": str(_LOST_PEER_SECONDS * 1000),
+        **(extra or {}),
+    }
+
+
+async def connect_pool(
+    url: str, *, size: int, timeout: float, application: str, minimum: int = 1
+) -> asyncpg.Pool:
+    """A pool of at most ``size`` connections; ``timeout`` (seconds) limits every statement.
+
+    Raises StoreUnavailable when no connection can be made.
+    """
+    with Translated():
+        return await asyncpg.create_pool(
+            url,
+            min_size=min(minimum, size),
+            max_size=size,
+            timeout=min(timeout, CONNECT_TIMEOUT),
+            command_timeout=timeout,
+            server_settings=session_settings(application, timeout=timeout),
+            # Our statements leave no session state behind, so the default reset, a round trip
+            # at every release, would be paid for nothing.
+            reset=_keep,
+        )
+
+
+async def _keep(_connection: object) -> None:
+    return None
+
+
+class PoolUser:
+    """Base of everything that reads or writes through the pool.
+
+    ``timeout`` (seconds) limits waiting for a free connection; the pool's own limits each
+    statement.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, *, timeout: float = 10.0) -> None:
+        self._pool = pool
+        self._timeout = timeout
+
+    async def _fetch(self, sql: str, *arguments: Any, writing: bool = False) -> list[Any]:
+        connection = await self._acquire()
+        try:
+            with Translated(writing=writing):
+                rows: list[Any] = await connection.fetch(sql, *arguments)
+                return rows
+        finally:
+            await self._release(connection)
+
+    async def _fetchrow(self, sql: str, *arguments: Any, writing: bool = False) -> Any | None:
+        rows = await self._fetch(sql, *arguments, writing=writing)
+        return rows[0] if rows else None
+
+    async def _acquire(self) -> Any:
+        with Translated():
+            return await self._pool.acquire(timeout=self._timeout)
+
+    async def _release(self, connection: Any) -> None:
+        with Translated():
+            await self._pool.release(connection)
+
+
+class OwnConnection:
+    """One connection outside any pool, for what must not wait behind other work.
+
+    It does not reconnect by itself: after a failure ``connected`` is False and the owner decides.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float,
+        application: str,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self._url = url
+        self._timeout = timeout
+        self._settings = session_settings(application, timeout=timeout, extra=settings)
+        self._connection: Any = None
+
+    @property
+    def connected(self) -> bool:
+        return self._connection is not None and not self._connection.is_closed()
+
+    async def connect(self) -> int:
+        """Connect (again) and return the process id of the session at the server."""
+        await self.close()
+        with Translated():
+            self._connection = await asyncpg.connect(
+                self._url,
+                timeout=min(self._timeout, CONNECT_TIMEOUT),
+                command_timeout=self._timeout,
+                server_settings=self._settings,
+            )
+        pid: int = self._connection.get_server_pid()
+        return pid
+
+    def connection(self) -> Any:
+        """The live asyncpg connection. Raises StoreUnavailable when there is none."""
+        if not self.connected:
+            raise StoreUnavailable("not connected to PostgreSQL")
+        return self._connection
+
+    def drop(self) -> None:
+        """Cut the connection at once, without a word to the server."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+    async def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None or connection.is_closed():
+            return
+        try:
+            await connection.close(timeout=1.0)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            connection.terminate()
+
+
+async def durability_warnings(pool: asyncpg.Pool) -> Sequence[str]:
+    """Why an acknowledged command could be lost with this server's settings; empty: it cannot.
+
+    Raises StoreUnavailable.
+    """
+    with Translated():
+        rows = await pool.fetch(
+            "SELECT name, setting FROM pg_settings WHERE name = ANY($1)",
+            ["fsync", "full_page_writes", "synchronous_commit", "synchronous_standby_names"],
+        )
+    settings = {row["name"]: row["setting"] for row in rows}
+    warnings = []
+    if settings["fsync"] != "on":
+        warnings.append("fsync is off: a crash of the machine loses acknowledged commands")
+    if settings["full_page_writes"] != "on":
+        warnings.append("full_page_writes is off: a crash can leave torn pages")
+    if settings["synchronous_commit"] in ("off", "local"):
+        warnings.append(
+            f"synchronous_commit is {settings['synchronous_commit']}: a crash or failover loses "
+            "acknowledged commands"
+        )
+    if not settings["synchronous_standby_names"]:
+        warnings.append(
+            "no synchronous standby: a failover to a replica loses acknowledged commands"
+        )
+    return warnings

@@ -1,0 +1,235 @@
+"""One matcher on real PostgreSQL and Redis, its commands accepted as the API would."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
+import pytest
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from gomatch.cache import BookMirror
+from gomatch.engine import Command, NewOrder, OrderType, SelfTrade, Side, TimeInForce
+from gomatch.messages.codec import pack_commands
+from gomatch.messages.envelope import CommandBatch
+from gomatch.messages.market import MarketDefinition
+from gomatch.settings import Settings
+from gomatch.store import Intake, MarketHead, MarketRecord, Markets, Orders, Trades, connect_pool
+from gomatch.transport import InProcessTransport
+from gomatch_matcher.metrics import MatcherMetrics
+from gomatch_matcher.service import MatcherService, wall_clock
+
+SYMBOL = "BTC-USDT"
+
+
+@dataclass
+class Bench:
+    settings: Settings
+    pool: asyncpg.Pool
+    market: MarketRecord
+    transport: InProcessTransport
+
+    async def accept(self, commands: Sequence[Command], *, publish: bool = True) -> int:
+        bodies = pack_commands(commands)
+        accepted = await Intake(self.pool).accept(
+            self.market.market_id, bodies=bodies, count=len(commands), backlog_limit=10**9
+        )
+        if publish:
+            publisher = await self.transport.publisher()
+            await publisher.publish(
+                CommandBatch(
+                    market=SYMBOL,
+                    first=accepted.first,
+                    last=accepted.last,
+                    accepted_at=accepted.accepted_at,
+                    bodies=bodies,
+                ),
+                timeout=1,
+            )
+        return accepted.last
+
+    async def applied(self, number: int, timeout: float = 15) -> MarketHead:
+        async with asyncio.timeout(timeout):
+            while True:
+                head = await Markets(self.pool).head(SYMBOL)
+                assert head is not None
+                if head.applied >= number:
+                    return head
+                await asyncio.sleep(0.01)
+
+    @asynccontextmanager
+    async def matcher(self, **changes: object) -> AsyncIterator[MatcherService]:
+        service = MatcherService(
+            self.settings.model_copy(update=changes),
+            market=SYMBOL,
+            transport=self.transport,
+            metrics=MatcherMetrics(CollectorRegistry(), SYMBOL),
+        )
+        stop = asyncio.Event()
+        task = asyncio.create_task(service.run(stop))
+        try:
+            yield service
+        finally:
+            stop.set()
+            async with asyncio.timeout(15):
+                await task
+
+
+@pytest.fixture
+async def bench(database_url: str, redis_url: str) -> AsyncIterator[Bench]:
+    settings = Settings(
+        postgres_url=SecretStr(database_url),
+        redis_url=SecretStr(redis_url),
+        callback_targets="127.0.0.1:9",
+        lease_seconds=1.0,
+        lease_renew=0.2,
+    )
+    pool = await connect_pool(database_url, size=4, timeout=10, application="tests")
+    try:
+        definition = MarketDefinition(
+            base="BTC", quote="USDT", tick_size="0.01", lot_size="0.001", max_quantity="1000"
+        )
+        market = await Markets(pool).create(definition)
+        yield Bench(settings, pool, market, InProcessTransport())
+    finally:
+        await pool.close()
+
+
+def order(user: int, side: Side, quantity: int, price: int, **more: object) -> NewOrder:
+    return NewOrder(
+        user,
+        side,
+        OrderType.LIMIT,
+        quantity,
+        price,
+        self_trade=SelfTrade.NONE,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+async def until_leading(service: MatcherService, timeout: float = 15) -> None:
+    async with asyncio.timeout(timeout):
+        while not service.status.leading:
+            await asyncio.sleep(0.01)
+
+
+async def test_accepted_orders_become_rows_and_trades(bench: Bench) -> None:
+    async with bench.matcher():
+        last = await bench.accept([order(1, Side.SELL, 5, 100), order(2, Side.BUY, 3, 100)])
+        head = await bench.applied(last)
+        assert head.last_price == 100
+        maker = await Orders(bench.pool).get(bench.market.market_id, last - 1)
+        assert maker is not None
+        assert (maker.filled, maker.remaining, maker.status.name) == (3, 2, "PARTIALLY_FILLED")
+        (trade,) = await Trades(bench.pool).of_user(2, limit=10)
+        assert (trade.price, trade.quantity, trade.maker_user) == (100, 3, 1)
+
+
+async def test_what_the_queue_lost_is_read_from_postgresql(bench: Bench) -> None:
+    async with bench.matcher() as service:
+        await until_leading(service)
+        last = await bench.accept([order(1, Side.SELL, 5, 100)], publish=False)
+        await bench.applied(last)
+        await bench.accept([order(1, Side.SELL, 5, 101)], publish=False)
+        last = await bench.accept([order(1, Side.SELL, 5, 102)])
+        await bench.applied(last)
+
+
+@pytest.mark.parametrize("flushed", [False, True])
+async def test_a_restart_goes_on_with_the_same_book(bench: Bench, flushed: bool) -> None:
+    async with bench.matcher():
+        last = await bench.accept([order(1, Side.SELL, 5, 100 + n) for n in range(50)])
+        await bench.applied(last)
+    if flushed:
+        mirror = BookMirror(bench.settings.redis_url.get_secret_value(), SYMBOL)
+        await mirror.delete()
+        await mirror.close()
+    async with bench.matcher() as service:
+        await until_leading(service)
+        assert service.status.recovered_from == ("image" if flushed else "redis")
+        last = await bench.accept([order(2, Side.BUY, 6, 101)])
+        head = await bench.applied(last)
+        assert head.last_price == 101
+
+
+async def test_the_mirror_follows_and_is_rebuilt_after_its_keys_are_deleted(bench: Bench) -> None:
+    mirror = BookMirror(bench.settings.redis_url.get_secret_value(), SYMBOL)
+    try:
+        async with bench.matcher():
+            for round_ in range(3):
+                last = await bench.accept([order(1, Side.SELL, 5, 100 + round_)])
+                head = await bench.applied(last)
+                async with asyncio.timeout(15):
+                    while True:
+                        held = await mirror.load()
+                        if held is not None and held.sequence == head.sequence:
+                            break
+                        await asyncio.sleep(0.01)
+                assert held.chain == head.chain
+                assert len(held.orders) == round_ + 1
+                if round_ == 1:
+                    await mirror.delete()
+    finally:
+        await mirror.close()
+
+
+async def test_orders_expire_while_nothing_else_happens(bench: Bench) -> None:
+    async with bench.matcher():
+        gtd = order(
+            1,
+            Side.SELL,
+            5,
+            100,
+            time_in_force=TimeInForce.GTD,
+            expiry=wall_clock() + 400_000,
+        )
+        last = await bench.accept([gtd])
+        await bench.applied(last)
+        async with asyncio.timeout(10):
+            while True:
+                row = await Orders(bench.pool).get(bench.market.market_id, last)
+                assert row is not None
+                if row.status.name == "EXPIRED":
+                    break
+                await asyncio.sleep(0.02)
+
+
+async def test_a_standby_leads_at_once_when_the_leader_stops(bench: Bench) -> None:
+    async with bench.matcher() as leader:
+        await until_leading(leader)
+        async with bench.matcher() as standby:
+            async with asyncio.timeout(10):
+                while not standby.status.waiting:
+                    await asyncio.sleep(0.01)
+            assert not standby.status.leading
+    assert not leader.status.leading
+
+
+async def test_the_second_process_takes_over_when_the_first_is_gone(bench: Bench) -> None:
+    async with bench.matcher() as first:
+        await until_leading(first)
+        epoch = first.status.epoch
+    async with bench.matcher() as second:
+        await until_leading(second)
+        assert second.status.epoch > epoch
+
+
+async def test_a_sweep_and_a_cancel_all_of_many_orders_go_through(bench: Bench) -> None:
+    from gomatch.engine import CancelAll
+
+    async with bench.matcher() as service:
+        await until_leading(service)
+        for start in range(0, 20_000, 2_000):
+            await bench.accept(
+                [order(1, Side.SELL, 1, 1000 + (start + n) % 500) for n in range(2_000)]
+            )
+        last = await bench.accept([order(2, Side.BUY, 10_000, 5_000), CancelAll(1)])
+        head = await bench.applied(last, timeout=60)
+        count = await bench.pool.fetchval("SELECT count(*) FROM trades")
+        assert count == 10_000
+        assert head.applied == last
+        assert await Orders(bench.pool).open(1, bench.market.market_id) == []
