@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from gomatch.engine import Command, OrderType, SelfTrade, Side, TimeInForce
+from gomatch.errors import UnknownMarket
 from gomatch.messages.codec import unpack_commands
 from gomatch.store.pool import PoolUser
 from gomatch.store.records import OPEN_STATUSES, ORDER_COLUMNS, OrderRecord, OrderStatus
@@ -21,6 +22,13 @@ SELECT {_COLUMNS} FROM orders WHERE market_id = $1 AND number = ANY($2::bigint[]
 """  # noqa: S608
 _OPEN = f"""
 SELECT {_COLUMNS} FROM orders WHERE user_id = $1 AND market_id = $2 AND {_IS_OPEN} ORDER BY number
+"""  # noqa: S608
+# One statement sees one snapshot: the orders are exactly those of that sequence.
+_OPEN_AT_HEAD = f"""
+SELECT heads.sequence, {", ".join(f"orders.{name}" for name in ORDER_COLUMNS)}
+  FROM heads LEFT JOIN orders
+    ON orders.market_id = heads.market_id AND orders.user_id = $1 AND orders.{_IS_OPEN}
+ WHERE heads.market_id = $2 ORDER BY orders.number
 """  # noqa: S608
 _IN_ONE = f"""
 SELECT {_COLUMNS} FROM orders
@@ -65,6 +73,17 @@ class Orders(PoolUser):
     async def open(self, user: int, market_id: int) -> list[OrderRecord]:
         """All open orders of the user in this market, waiting stops too, by number."""
         return [read_order(row) for row in await self._fetch(_OPEN, user, market_id)]
+
+    async def open_at_head(self, user: int, market_id: int) -> tuple[int, list[OrderRecord]]:
+        """The market's sequence and the user's open orders exactly then, by number.
+
+        Raises UnknownMarket, StoreUnavailable.
+        """
+        rows = await self._fetch(_OPEN_AT_HEAD, user, market_id)
+        if not rows:
+            raise UnknownMarket(f"market {market_id} does not exist")
+        sequence: int = rows[0][0]
+        return sequence, [read_order(tuple(row)[1:]) for row in rows if row[1] is not None]
 
     async def pending(self, market_id: int, number: int) -> tuple[Command, int] | None:
         """The command ``number`` and when it was accepted (microseconds), or None.
