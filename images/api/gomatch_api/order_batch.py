@@ -16,7 +16,7 @@ from gomatch_api.accept_plan import Claim
 from gomatch_api.client_ids import OrderPlace, digest_of
 from gomatch_api.markets import Market
 from gomatch_api.problems import Problem
-from gomatch_api.requests import AmendItem, AnyItem, CancelItem, NewItem, NewOrderRequest
+from gomatch_api.requests import AmendItem, AnyItem, CancelItem, NewOrderRequest
 from gomatch_api.responses import ItemResult
 from gomatch_api.transform import amend_order, client_id, limit_problem, new_order
 
@@ -63,13 +63,12 @@ class OrderBatch:
     ) -> None:
         """``places`` resolves the client order ids; ``now`` is in microseconds."""
         try:
-            kind = type(item)
-            if kind is NewItem or kind is NewOrderRequest:
-                self._add_new(index, item, now)  # type: ignore[arg-type]
+            if isinstance(item, NewOrderRequest):
+                self._add_new(index, item, now)
             elif isinstance(item, Problem):
                 raise item
             else:
-                self._add_change(index, item, places, now)  # type: ignore[arg-type]
+                self._add_change(index, item, places, now)
         except Problem as problem:
             self.results[index] = problem_result(problem)
 

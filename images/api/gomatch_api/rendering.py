@@ -9,10 +9,20 @@ from gomatch.messages.decimals import format_decimal, format_ratio
 from gomatch.store.records import OrderRecord, OrderStatus, TradeRecord
 from gomatch_api.feeds.depth import DepthSnapshot
 from gomatch_api.feeds.public import PublicTrade, state_name
+from gomatch_api.feeds.public import Ticker as ViewTicker
 from gomatch_api.feeds.view import MarketView
 from gomatch_api.markets import Market
 from gomatch_api.requests import SelfTradeName, SideName, TimeInForceName, TypeName
-from gomatch_api.responses import Depth, Fill, MarketInfo, Order, StateName, StatusName, Trade
+from gomatch_api.responses import (
+    Depth,
+    Fill,
+    MarketInfo,
+    Order,
+    StateName,
+    StatusName,
+    Ticker,
+    Trade,
+)
 from gomatch_api.times import format_time
 
 _SIDES: dict[int, SideName] = {Side.BUY: "buy", Side.SELL: "sell"}
@@ -176,6 +186,25 @@ def depth_of(snapshot: DepthSnapshot, market: Market, view: MarketView) -> Depth
         state=cast("StateName", state_name(state)),
         bids=market.texts.levels(snapshot.bids),
         asks=market.texts.levels(snapshot.asks),
+    )
+
+
+def ticker_of(ticker: ViewTicker, market: Market) -> Ticker:
+    texts, bid, ask = market.texts, ticker.bid, ticker.ask
+    return Ticker(
+        market=market.symbol,
+        sequence=ticker.sequence,
+        time=format_time(ticker.time),
+        state=cast("StateName", state_name(ticker.state)),
+        last=texts.optional_price(ticker.last_price or 0),
+        bid=texts.prices[bid[0]] if bid else None,
+        bid_quantity=texts.quantities[bid[1]] if bid else None,
+        ask=texts.prices[ask[0]] if ask else None,
+        ask_quantity=texts.quantities[ask[1]] if ask else None,
+        indicative_price=texts.optional_price(ticker.indicative_price or 0),
+        indicative_volume=texts.quantities[ticker.indicative_volume or 0]
+        if ticker.indicative_volume
+        else None,
     )
 
 

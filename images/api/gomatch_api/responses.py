@@ -159,11 +159,11 @@ class Trade(_Answer):
 
 
 class Trades(_Answer):
-    """Newest first."""
+    """Newest first; ``next_before`` is null on the last page."""
 
     market: str
     trades: list[Trade]
-    next_cursor: str | None
+    next_before: int | None
 
 
 class MarketInfo(_Answer):
@@ -203,6 +203,23 @@ class Depth(_Answer):
     state: StateName
     bids: list[tuple[str, str]]
     asks: list[tuple[str, str]]
+
+
+class Ticker(_Answer):
+    """A market in one line, as of ``sequence``; null where there is nothing. The indicative
+    price and volume are those of an auction."""
+
+    market: str
+    sequence: int
+    time: str
+    state: StateName
+    last: str | None
+    bid: str | None
+    bid_quantity: str | None
+    ask: str | None
+    ask_quantity: str | None
+    indicative_price: str | None
+    indicative_volume: str | None
 
 
 class Health(_Answer):

@@ -1,0 +1,252 @@
+"""Everything that one API replica is made of, built and taken down in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
+
+from gomatch.errors import ConfigurationError
+from gomatch.messages.credentials import parse_server_key
+from gomatch.observability import logs
+from gomatch.observability.tracing import Tracing
+from gomatch.settings import Settings
+from gomatch.store import (
+    ApiKeys,
+    Disconnects,
+    Intake,
+    Journal,
+    Markets,
+    Orders,
+    Trades,
+    check_schema,
+    connect_pool,
+    durability_warnings,
+)
+from gomatch.transport import RabbitMQTransport, Transport, prometheus_hooks
+from gomatch_api.auth import KeyRing
+from gomatch_api.callback_server import CallbackServer, CallbackServerHooks
+from gomatch_api.client_ids import ClientOrderIds
+from gomatch_api.database import DatabaseHealth
+from gomatch_api.feeds import Feeds
+from gomatch_api.intake import IntakeService
+from gomatch_api.markets import MarketRegistry
+from gomatch_api.metrics import ApiMetrics
+from gomatch_api.order_queries import OrderQueries
+from gomatch_api.order_results import CommandResults
+from gomatch_api.order_service import OrderService
+from gomatch_api.publishing import BackgroundPublisher
+from gomatch_api.rendering import order_of
+from gomatch_api.stream import StreamHub
+from gomatch_api.stream.disconnects import DisconnectGuard
+from gomatch_api.stream.limits import StreamLimits
+from gomatch_api.stream.metrics import StreamMetrics
+from gomatch_api.stream.orders import ReplayTools
+from gomatch_api.stream.session import SessionTools
+
+_log = logs.get(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """One replica. ``callback`` tells its port when port 0 was asked for."""
+
+    settings: Settings
+    pool: asyncpg.Pool
+    health: DatabaseHealth
+    markets: MarketRegistry
+    keys: KeyRing
+    intake: IntakeService
+    orders: OrderService
+    queries: OrderQueries
+    trades: Trades
+    feeds: Feeds
+    stream: StreamHub
+    callback: CallbackServer
+    metrics: ApiMetrics
+    tracing: Tracing
+
+    @property
+    def callback_port(self) -> int:
+        return self.callback.port
+
+    def missing(self) -> list[str]:
+        """What this replica lacks to serve everything; empty when it is ready."""
+        parts = {
+            "database": self.health.available,
+            "markets": self.markets.loaded,
+            "keys": self.keys.loaded,
+            "callback": self.callback.port > 0,
+        }
+        return [name for name, there in parts.items() if not there]
+
+
+@asynccontextmanager
+async def open_services(
+    settings: Settings, *, transport: Transport | None = None, tracing: Tracing | None = None
+) -> AsyncIterator[Services]:
+    """Build a replica and run its background tasks. At the end it takes nothing more, finishes
+    what was accepted, flushes what is being published and closes what it opened; a ``transport``
+    that was passed in stays open.
+
+    Raises ConfigurationError, SchemaMismatch, StoreUnavailable, OSError (callback port taken).
+    """
+    async with AsyncExitStack() as stack:
+        services = await _build(settings, transport, tracing or Tracing.off(), stack)
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(run)
+                for run in (
+                    services.health.run(),
+                    services.markets.run(),
+                    services.keys.run(),
+                    services.stream.run(),
+                )
+            ]
+            try:
+                yield services
+            finally:
+                await services.stream.close()
+                await services.intake.close()
+                await services.callback.stop()
+                for task in tasks:
+                    task.cancel()
+
+
+async def _build(
+    settings: Settings, transport: Transport | None, tracing: Tracing, stack: AsyncExitStack
+) -> Services:
+    server_key = parse_server_key(settings.server_key.get_secret_value())
+    metrics = ApiMetrics()
+    if transport is None:
+        transport = _own_transport(settings, metrics)
+        stack.push_async_callback(transport.close)
+    timeout = settings.database_timeout
+    pool = await connect_pool(
+        settings.postgres_url.get_secret_value(),
+        size=settings.database_pool,
+        timeout=timeout,
+        application="gomatch api",
+    )
+    stack.push_async_callback(_close_pool, pool)
+    await check_schema(pool)
+    for warning in await durability_warnings(pool):
+        _log.warning("durability", warning=warning)
+
+    markets_store = Markets(pool, timeout=timeout)
+    health = DatabaseHealth(markets_store.heads)
+    markets = MarketRegistry(markets_store, health)
+    keys = KeyRing(
+        ApiKeys(pool, timeout=timeout),
+        health,
+        server_key=server_key,
+        rate_limit=settings.rate_limit,
+        rate_burst=settings.rate_burst,
+        refresh_seconds=settings.key_refresh,
+    )
+    await markets.refresh()
+    await keys.refresh()
+
+    publisher = await transport.publisher()
+    stack.push_async_callback(publisher.close)
+    intake_store = Intake(pool, timeout=timeout)
+    intake = IntakeService(
+        intake_store,
+        BackgroundPublisher(publisher, metrics),
+        health,
+        metrics,
+        accept_batch=settings.accept_batch,
+        intake_limit=settings.intake_limit,
+        backlog_limit=settings.backlog_limit,
+    )
+    metrics.waiting.set_function(lambda: intake.waiting)
+    journal = Journal(pool, timeout=timeout)
+    orders_store = Orders(pool, timeout=timeout)
+    feeds = Feeds(markets.get, journal=journal)
+    client_ids = ClientOrderIds(intake_store, health)
+    orders = OrderService(
+        markets=markets,
+        intake=intake,
+        client_ids=client_ids,
+        results=CommandResults(feeds, orders_store, metrics, timeout=settings.result_timeout),
+        metrics=metrics,
+        tracing=tracing,
+    )
+    stream_metrics = StreamMetrics(metrics.registry)
+    limits = StreamLimits.of(settings)
+    stream = StreamHub(
+        SessionTools(
+            feeds=feeds,
+            markets=markets,
+            keys=keys,
+            entry=orders,
+            replay=ReplayTools(
+                journal=journal,
+                open_orders=orders_store,
+                order_view=order_of,
+                slots=asyncio.Semaphore(limits.replays),
+                horizon=limits.replay_events,
+                replayed=stream_metrics.replayed.inc,
+                resynced=stream_metrics.resyncs.inc,
+            ),
+            guard=DisconnectGuard(
+                Disconnects(pool, timeout=timeout),
+                intake,
+                markets,
+                swept=stream_metrics.disconnect_cancels.inc,
+            ),
+            limits=limits,
+            metrics=stream_metrics,
+        )
+    )
+    callback = CallbackServer(
+        feeds,
+        host=settings.callback_host,
+        port=settings.callback_port,
+        hooks=CallbackServerHooks(
+            received=lambda market, size: stream_metrics.callback_bytes.labels(market).inc(size),
+            ended=lambda _, reason: stream_metrics.callback_ended.labels(reason).inc(),
+        ),
+    )
+    await callback.start()
+    return Services(
+        settings=settings,
+        pool=pool,
+        health=health,
+        markets=markets,
+        keys=keys,
+        intake=intake,
+        orders=orders,
+        queries=OrderQueries(
+            orders=orders_store, journal=journal, markets=markets, client_ids=client_ids
+        ),
+        trades=Trades(pool, timeout=timeout),
+        feeds=feeds,
+        stream=stream,
+        callback=callback,
+        metrics=metrics,
+        tracing=tracing,
+    )
+
+
+def _own_transport(settings: Settings, metrics: ApiMetrics) -> Transport:
+    if settings.transport != "rabbitmq":
+        raise ConfigurationError(
+            "the in-process transport works only where API and matchers share one process, as "
+            "under `gomatch up`; set GOMATCH_TRANSPORT=rabbitmq"
+        )
+    return RabbitMQTransport(
+        settings.amqp_url.get_secret_value(), hooks=prometheus_hooks(metrics.registry)
+    )
+
+
+async def _close_pool(pool: asyncpg.Pool) -> None:
+    try:
+        async with asyncio.timeout(5):
+            await pool.close()
+    except TimeoutError:
+        _log.warning("connections to PostgreSQL did not close in time")
+        pool.terminate()
