@@ -3,37 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
 import pytest
 
 from tests.faults.verification import all_applied, verify
-from tests.fixtures.recorder import RecordingClient
+from tests.fixtures.following import applied_at_least, epoch_of, followed
 from tests.fixtures.venue import Venue
-
-
-@asynccontextmanager
-async def followed(venue: Venue, count: int = 2) -> AsyncIterator[list[RecordingClient]]:
-    """Clients that follow their streams until the block ends."""
-    clients = [
-        RecordingClient(
-            urls=[part.url for part in venue.apis],
-            token=await venue.user(f"user{index}"),
-            name=f"user{index}",
-            seed=index,
-        )
-        for index in range(count)
-    ]
-    following = [asyncio.create_task(client.follow()) for client in clients]
-    try:
-        yield clients
-    finally:
-        for task in following:
-            task.cancel()
-        await asyncio.gather(*following, return_exceptions=True)
 
 
 @pytest.mark.parametrize(
@@ -114,12 +91,12 @@ async def test_a_leader_frozen_inside_a_commit_is_fenced_when_it_wakes(
         standby.start()
         await standby.ready()
         sending = asyncio.gather(*(client.send(400, batch=5) for client in clients))
-        await _applied_at_least(database_url, 20)
+        await applied_at_least(database_url, 20)
         assert old.process is not None
         old.process.pause()
-        before = await _epoch(database_url)
+        before = await epoch_of(database_url)
         async with asyncio.timeout(20):
-            while await _epoch(database_url) == before:
+            while await epoch_of(database_url) == before:
                 await asyncio.sleep(0.05)
         await sending
         head = await all_applied(database_url, "BTC-USDT")
@@ -128,22 +105,3 @@ async def test_a_leader_frozen_inside_a_commit_is_fenced_when_it_wakes(
         assert body["role"] == "standby"
         after = await verify(database_url, redis_url, "BTC-USDT", clients)
         assert (after.sequence, after.chain) == (head.sequence, head.chain)
-
-
-async def _epoch(url: str) -> int:
-    connection = await asyncpg.connect(url)
-    try:
-        epoch: int = await connection.fetchval("SELECT epoch FROM heads")
-        return epoch
-    finally:
-        await connection.close()
-
-
-async def _applied_at_least(url: str, number: int) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        async with asyncio.timeout(30):
-            while await connection.fetchval("SELECT applied FROM heads") < number:
-                await asyncio.sleep(0.02)
-    finally:
-        await connection.close()

@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 
 from gomatch.engine import TradingState
-from tests.faults.test_commit_points import followed
 from tests.faults.verification import all_applied, verify
+from tests.fixtures.following import followed
 from tests.fixtures.venue import Venue
 
 BUG = 77

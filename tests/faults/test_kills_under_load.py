@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gomatch.cli.servers import PostgresServer, RabbitServer, RedisServer
-from tests.faults.test_commit_points import _applied_at_least, followed
 from tests.faults.verification import verify
+from tests.fixtures.following import applied_at_least, followed
 from tests.fixtures.links import ProxyFactory
 from tests.fixtures.venue import Venue
 
@@ -26,15 +26,15 @@ async def test_matcher_api_and_broker_killed_once_each_under_load(
         followed(venue, 3) as clients,
     ):
         sending = asyncio.gather(*(client.send(600, batch=10, pause=0.02) for client in clients))
-        await _applied_at_least(database_url, 200)
+        await applied_at_least(database_url, 200)
         await venue.matchers[0].kill()
         venue.matchers[0].start()
-        await _applied_at_least(database_url, 500)
+        await applied_at_least(database_url, 500)
         await venue.apis[0].kill()
         venue.apis[0].start()
-        await _applied_at_least(database_url, 800)
+        await applied_at_least(database_url, 800)
         await rabbitmq_server.kill()
-        await _applied_at_least(database_url, 1100)
+        await applied_at_least(database_url, 1100)
         await rabbitmq_server.start()
         await sending
         await verify(database_url, redis_url, "BTC-USDT", clients)
@@ -53,7 +53,7 @@ async def test_postgresql_restarted_under_load(
         followed(venue) as clients,
     ):
         sending = asyncio.gather(*(client.send(300, batch=10, pause=0.02) for client in clients))
-        await _applied_at_least(database_url, 100)
+        await applied_at_least(database_url, 100)
         await postgres_server.kill()
         await postgres_server.start()
         await sending
@@ -72,9 +72,9 @@ async def test_redis_killed_and_emptied_under_load(
         followed(venue) as clients,
     ):
         sending = asyncio.gather(*(client.send(300, batch=10, pause=0.02) for client in clients))
-        await _applied_at_least(database_url, 100)
+        await applied_at_least(database_url, 100)
         await redis_server.kill()
-        await _applied_at_least(database_url, 250)
+        await applied_at_least(database_url, 250)
         await redis_server.start()
         await sending
         await verify(database_url, None, "BTC-USDT", clients)
@@ -109,7 +109,7 @@ async def test_a_link_cut_under_load(
     )
     async with venue, followed(venue) as clients:
         sending = asyncio.gather(*(client.send(200, batch=10, pause=0.02) for client in clients))
-        await _applied_at_least(database_url, 60)
+        await applied_at_least(database_url, 60)
         proxy.cut()
         await asyncio.sleep(1.0)  # how long the link is away
         proxy.restore()
