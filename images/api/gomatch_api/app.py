@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.routing import Match, Route, WebSocketRoute
+from starlette.routing import Match, WebSocketRoute
 
 from gomatch.observability import logs
 from gomatch_api import codes, openapi
@@ -62,7 +62,7 @@ def _install_handlers(app: FastAPI, services: Services) -> None:
         code = _BY_STATUS.get(error.status_code, codes.INTERNAL_ERROR)
         headers = {}
         if code is codes.METHOD_NOT_ALLOWED:
-            headers["allow"] = ", ".join(sorted(_methods(app, request.scope)))
+            headers["allow"] = ", ".join(_methods(app, request.scope))
         return refused(Problem(code, headers=headers))
 
     async def on_validation(_: Request, error: Exception) -> Response:
@@ -87,14 +87,13 @@ def _validation_problem(error: RequestValidationError) -> Problem:
     return Problem(codes.INVALID_VALUE, f"{first['msg']}.", field=field)
 
 
-def _methods(app: FastAPI, scope: Any) -> set[str]:
-    """All methods that this path takes, by whichever route."""
-    return {
+def _methods(app: FastAPI, scope: Any) -> list[str]:
+    """The methods that this path takes, by whichever routes."""
+    return [
         method
-        for route in app.routes
-        if isinstance(route, Route) and route.matches(scope)[0] is not Match.NONE
-        for method in route.methods or ()
-    }
+        for method in ("DELETE", "GET", "PATCH", "POST", "PUT")
+        if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in app.routes)
+    ]
 
 
 def _trace(app: FastAPI, services: Services) -> None:

@@ -220,7 +220,7 @@ def _hot_paths() -> dict[str, Any]:
                 "Set a market's trading state (scope `admin`)",
                 tag="markets",
                 body="StateRequest",
-                example={"state": "Halted"},
+                example={"state": "halted"},
                 parameters=[_MARKET],
                 problems=(*_FIELD_PROBLEMS[:4], codes.UNKNOWN_MARKET),
                 accepted="StateAcknowledgement",

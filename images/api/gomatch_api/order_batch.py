@@ -29,6 +29,8 @@ class Lot:
     commands: list[Command] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
     items: list[int] = field(default_factory=list)
+    names: dict[int, str] = field(default_factory=dict)
+    """Position -> the client order id by which a cancel or amend named its order."""
 
 
 @dataclass(slots=True)
@@ -107,12 +109,14 @@ class OrderBatch:
             problem = limit_problem(command, lot.market, now)
         if item.request_id is not None:
             own_id = client_id(item.request_id, "request_id")
-            self._enter(index, lot, command, ClaimKind.REQUEST, own_id, problem)
+            lot = self._enter(index, lot, command, ClaimKind.REQUEST, own_id, problem)
         elif problem is not None:
             raise problem
         else:
             lot.items.append(index)
             lot.commands.append(command)
+        if item.client_order_id is not None:
+            lot.names[len(lot.commands) - 1] = item.client_order_id
 
     def _enter(
         self,
@@ -122,16 +126,18 @@ class OrderBatch:
         kind: ClaimKind,
         own_id: str,
         problem: Problem | None,
-    ) -> None:
+    ) -> Lot:
+        """Returns the lot that holds the command: its own when ``problem`` speaks against it."""
         digest = digest_of(command, lot.market.symbol)
         if problem is not None:
             key = self._user, kind, own_id
             alone = Lot(lot.market, [command], [Claim(0, kind, own_id, digest)], [index])
             self.refused.append(Refused(alone, key, digest, problem))
-            return
+            return alone
         lot.claims.append(Claim(len(lot.commands), kind, own_id, digest))
         lot.items.append(index)
         lot.commands.append(command)
+        return lot
 
     def _lot(self, symbol: str, *, of_order: bool = False) -> Lot:
         lot = self.lots.get(symbol)

@@ -39,14 +39,6 @@ from gomatch_api.times import format_time, now
 RawItem = AnyItem | Problem | Mapping[str, Any] | bytes
 """A parsed item, what was wrong with it, or an item that is still to be parsed."""
 
-STATES = {
-    "Running": TradingState.RUNNING,
-    "Auction": TradingState.AUCTION,
-    "CancelOnly": TradingState.CANCEL_ONLY,
-    "Halted": TradingState.HALTED,
-    "Closed": TradingState.CLOSED,
-}
-
 
 class OrderService:
     """Checks, transforms and enters what clients ask for, and answers each item by itself."""
@@ -108,7 +100,7 @@ class OrderService:
         principal.require(ADMIN)
         self._spend(principal, 1)
         number, accepted_at = await self._enter(
-            self.market(symbol), principal.user_id, SetState(STATES[state])
+            self.market(symbol), principal.user_id, SetState(TradingState[state.upper()])
         )
         return StateAcknowledgement(
             market=symbol,
@@ -191,7 +183,7 @@ class OrderService:
     ) -> None:
         prefix, symbol = lot.market.texts.prefix, lot.market.symbol
         at = format_time(accepted.accepted_at)
-        settled = accepted.settled
+        settled, names = accepted.settled, lot.names
         request_ids = {
             claim.position: claim.client_id
             for claim in lot.claims
@@ -211,6 +203,8 @@ class OrderService:
             own_id = own_client_id(command)
             if own_id is not None:
                 self._client_ids.remember(user, own_id, symbol, number)
+            elif names:
+                own_id = names.get(position)
             results[index] = ItemResult(
                 202,
                 Acknowledgement(

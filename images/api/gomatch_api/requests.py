@@ -87,7 +87,7 @@ class BatchRequest(_Strict):
 class StateRequest(_Strict):
     """An administrator's request to set a market's trading state."""
 
-    state: Literal["Running", "Auction", "CancelOnly", "Halted", "Closed"]
+    state: Literal["running", "auction", "cancel_only", "halted", "closed"]
 
 
 class _RawBatch(_Strict):

@@ -19,7 +19,7 @@ StatusName = Literal[
     "rejected",
     "waiting",
 ]
-StateName = Literal["Running", "Auction", "CancelOnly", "Halted", "Closed"]
+StateName = Literal["running", "auction", "cancel_only", "halted", "closed"]
 
 
 class _Answer(msgspec.Struct, kw_only=True, gc=False):
