@@ -1,0 +1,323 @@
+"""The matcher's side and the API's side of the callback over real gRPC on 127.0.0.1."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import grpc
+import pytest
+from grpc import aio
+
+from gomatch.engine import CancelAll, NewOrder, OrderType, Side
+from gomatch.messages.callback import announce_message
+from gomatch.messages.v1 import callback_pb2 as pb
+from gomatch_api.callback_server import CallbackServer, CallbackServerHooks
+from gomatch_api.feeds import Feeds, MarketView
+from gomatch_api.feeds.private import PrivateEvent
+from gomatch_matcher.callback import CallbackFanout, FanoutHooks, StreamLimits
+from gomatch_matcher.callback_stream import METHOD
+from tests.unit.feeds.scripted import SYMBOL, ScriptedMarket, lookup
+
+
+class Follower:
+    def __init__(self) -> None:
+        self.sequences: list[int] = []
+        self.restarts = 0
+
+    def on_events(self, events: list[PrivateEvent], *, through: int) -> None:
+        self.sequences += [event.sequence for event in events]
+
+    def on_restart(self) -> None:
+        self.restarts += 1
+
+
+class Replica:
+    """An API replica as far as the callback goes; may be stopped and started on its port."""
+
+    def __init__(self) -> None:
+        self.feeds = Feeds(lookup)
+        self.follower = Follower()
+        self.view.add_orders(1, self.follower)
+        self.ended: list[str] = []
+        self.port = 0
+        self._server: CallbackServer | None = None
+
+    @property
+    def view(self) -> MarketView:
+        return self.feeds.view(SYMBOL)
+
+    async def start(self) -> None:
+        hooks = CallbackServerHooks(ended=lambda _, reason: self.ended.append(reason))
+        self._server = CallbackServer(
+            self.feeds, host="127.0.0.1", port=self.port, hooks=hooks, announce_timeout=0.5
+        )
+        await self._server.start()
+        self.port = self._server.port
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            await self._server.stop(0)
+            self._server = None
+
+
+@asynccontextmanager
+async def replicas(count: int) -> AsyncIterator[list[Replica]]:
+    started = [Replica() for _ in range(count)]
+    try:
+        for replica in started:
+            await replica.start()
+        yield started
+    finally:
+        for replica in started:
+            await replica.stop()
+
+
+@asynccontextmanager
+async def fanout(
+    market: ScriptedMarket,
+    ports: list[int],
+    *,
+    limits: StreamLimits | None = None,
+    hooks: FanoutHooks | None = None,
+) -> AsyncIterator[CallbackFanout]:
+    running = CallbackFanout(
+        market=SYMBOL,
+        targets=",".join(f"127.0.0.1:{port}" for port in ports),
+        buffer=64,
+        source=market,
+        limits=limits or StreamLimits(backoff_limit=0.1, heartbeat=0.1),
+        hooks=hooks,
+        resolve_every=0.05,
+    )
+    task = asyncio.create_task(running.run())
+    try:
+        yield running
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(condition: Callable[[], bool], timeout: float = 20) -> None:
+    async with asyncio.timeout(timeout):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def buy(market: ScriptedMarket, running: CallbackFanout, count: int = 1) -> None:
+    orders = [NewOrder(1, Side.BUY, OrderType.LIMIT, 1, 100 + n) for n in range(count)]
+    running.publish(market.step(orders))
+
+
+def is_whole(replica: Replica, market: ScriptedMarket) -> bool:
+    depth = replica.view.depth()
+    return (
+        depth is not None
+        and replica.view.sequence == market.engine.sequence
+        and depth.bids == market.engine.depth(Side.BUY)
+    )
+
+
+async def test_every_replica_gets_every_batch() -> None:
+    market = ScriptedMarket()
+    async with replicas(2) as (one, two), fanout(market, [one.port, two.port]) as running:
+        await until(lambda: running.connected == 2)
+        for _ in range(50):
+            buy(market, running)
+            await asyncio.sleep(0)
+        await until(lambda: is_whole(one, market) and is_whole(two, market))
+        assert one.follower.sequences == two.follower.sequences == list(range(1, 101))
+
+
+async def test_a_replica_that_was_away_gets_what_it_missed_once() -> None:
+    market = ScriptedMarket()
+    resumed: list[int] = []
+    hooks = FanoutHooks(resumed=resumed.append)
+    async with replicas(2) as (one, two), fanout(market, [one.port, two.port], hooks=hooks) as out:
+        await until(lambda: out.connected == 2)
+        for _ in range(10):
+            buy(market, out)
+        await until(lambda: is_whole(one, market) and is_whole(two, market))
+        await one.stop()
+        for _ in range(10):
+            buy(market, out)
+        await until(lambda: is_whole(two, market))
+        await one.start()
+        for _ in range(10):
+            buy(market, out)
+            await asyncio.sleep(0.01)
+        await until(lambda: is_whole(one, market))
+        assert one.follower.sequences == list(range(1, 61))
+        assert one.follower.restarts == two.follower.restarts == 1
+        assert sum(resumed) >= 20
+
+
+async def test_a_new_replica_begins_with_the_book_and_not_with_history() -> None:
+    market = ScriptedMarket()
+    resumed: list[int] = []
+    async with replicas(1) as (one,):
+        market.step([NewOrder(1, Side.BUY, OrderType.LIMIT, 1, 100 + n) for n in range(1_000)])
+        async with fanout(market, [one.port], hooks=FanoutHooks(resumed=resumed.append)) as out:
+            await until(lambda: is_whole(one, market))
+            buy(market, out)
+            await until(lambda: is_whole(one, market))
+    assert one.follower.sequences == [2_001, 2_002]
+    assert resumed == []
+
+
+@pytest.mark.parametrize("reason", ["far_behind", "pruned", "ahead"])
+async def test_a_replica_that_cannot_resume_restarts_from_an_image(reason: str) -> None:
+    market = ScriptedMarket()
+    limits = StreamLimits(resume_events=10 if reason == "far_behind" else 1_000, backoff_limit=0.1)
+    async with replicas(1) as (one,):
+        async with fanout(market, [one.port], limits=limits) as out:
+            await until(lambda: out.connected == 1)
+            buy(market, out)
+            await until(lambda: is_whole(one, market))
+        for _ in range(20):
+            market.step([NewOrder(1, Side.BUY, OrderType.LIMIT, 1, 100)])
+        if reason == "pruned":
+            market.forgotten = 5
+        if reason == "ahead":
+            market = ScriptedMarket()
+        restarts = one.follower.restarts
+        async with fanout(market, [one.port], limits=limits) as out:
+            await until(lambda: one.follower.restarts > restarts)
+            await until(lambda: is_whole(one, market))
+
+
+async def test_a_cancel_all_of_many_orders_arrives_whole() -> None:
+    market = ScriptedMarket()
+    async with replicas(1) as (one,), fanout(market, [one.port]) as out:
+        await until(lambda: out.connected == 1)
+        buy(market, out, 30_000)
+        out.publish(market.step([CancelAll(1)]))
+        await until(lambda: is_whole(one, market))
+        assert one.follower.sequences == list(range(1, 90_002))
+
+
+async def test_an_old_leader_is_refused() -> None:
+    market = ScriptedMarket()
+    market.epoch = 3
+    reasons: list[str] = []
+    async with replicas(1) as (one,):
+        async with fanout(market, [one.port]) as out:
+            await until(lambda: out.connected == 1)
+        market.epoch = 2
+        async with fanout(market, [one.port], hooks=FanoutHooks(dropped=reasons.append)):
+            await until(lambda: "failed_precondition" in reasons)
+        assert one.view.epoch == 3
+
+
+async def test_a_frozen_replica_delays_nobody_and_catches_up_when_it_thaws() -> None:
+    market = ScriptedMarket()
+    reasons: list[str] = []
+    limits = StreamLimits(
+        buffer=8, write_timeout=0.5, answer_timeout=1.0, heartbeat=0.1, backoff_limit=0.1
+    )
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.integration.callback.replica_child",
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert child.stdout is not None
+    try:
+        port = int(await child.stdout.readline())
+        async with (
+            replicas(1) as (healthy,),
+            fanout(
+                market,
+                [port, healthy.port],
+                limits=limits,
+                hooks=FanoutHooks(dropped=reasons.append),
+            ) as out,
+        ):
+            await until(lambda: out.connected == 2)
+            child.send_signal(signal.SIGSTOP)
+            for _ in range(40):
+                buy(market, out, 500)
+                await until(lambda: is_whole(healthy, market), 5)
+            await until(lambda: bool(reasons))
+            child.send_signal(signal.SIGCONT)
+            reached = 0
+            async with asyncio.timeout(20):
+                while reached < market.engine.sequence:
+                    reached = int(await child.stdout.readline())
+        assert healthy.follower.sequences == list(range(1, 40_001))
+    finally:
+        child.kill()
+        await child.wait()
+
+
+async def test_garbage_on_the_port_hurts_nobody() -> None:
+    market = ScriptedMarket()
+    async with replicas(1) as (one,), fanout(market, [one.port]) as out:
+        await until(lambda: out.connected == 1)
+        for data in (
+            b"\x00\xff" * 5_000,
+            b"GET / HTTP/1.1\r\n\r\n",
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff",
+        ):
+            reader, writer = await asyncio.open_connection("127.0.0.1", one.port)
+            writer.write(data)
+            writer.write_eof()
+            async with asyncio.timeout(20):
+                await asyncio.gather(reader.read(), return_exceptions=True)
+            writer.close()
+        async with aio.insecure_channel(f"127.0.0.1:{one.port}") as channel:
+            unannounced = pb.PublishRequest(batch=pb.Batch()).SerializeToString()
+            for messages, code in (
+                ([b"\xff\xff garbage"], grpc.StatusCode.INVALID_ARGUMENT),
+                ([b""], grpc.StatusCode.INVALID_ARGUMENT),
+                ([unannounced], grpc.StatusCode.INVALID_ARGUMENT),
+                ([announce(market="NO-SUCH")], grpc.StatusCode.NOT_FOUND),
+                ([], grpc.StatusCode.DEADLINE_EXCEEDED),
+                ([b"x" * 2_000_000], grpc.StatusCode.RESOURCE_EXHAUSTED),
+            ):
+                assert await status(channel, messages) == code
+        buy(market, out)
+        await until(lambda: is_whole(one, market))
+        assert one.follower.sequences == [1, 2]
+
+
+async def test_a_gap_ends_the_stream_with_a_status() -> None:
+    market = ScriptedMarket()
+    async with replicas(1) as (one,):
+        ahead = pb.Batch(first_sequence=5, last_sequence=5, events=b"\x01\x90")
+        async with aio.insecure_channel(f"127.0.0.1:{one.port}") as channel:
+            messages = [announce(), pb.PublishRequest(batch=ahead).SerializeToString()]
+            assert await status(channel, messages) == grpc.StatusCode.OUT_OF_RANGE
+        assert one.ended == ["sequence_gap"]
+        assert not one.view.connected
+        async with fanout(market, [one.port]) as out:
+            await until(lambda: out.connected == 1)
+            buy(market, out)
+            await until(lambda: is_whole(one, market))
+
+
+def announce(market: str = SYMBOL) -> bytes:
+    return announce_message(market=market, epoch=1, sequence=0, applied=0)
+
+
+async def status(channel: aio.Channel, messages: list[bytes]) -> grpc.StatusCode:
+    """How the replica ends a stream of these messages."""
+    method: aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(METHOD)
+    call = method()
+    async with asyncio.timeout(10):
+        for message in messages:
+            try:
+                await call.write(message)
+            except (aio.AioRpcError, asyncio.InvalidStateError):
+                break
+        try:
+            while isinstance(await call.read(), bytes):
+                pass
+        except aio.AioRpcError as error:
+            return error.code()
+        return await call.code()
