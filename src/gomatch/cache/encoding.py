@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gomatch.cache.client import Argument
 from gomatch.cache.keys import book_member, parse_book_member
-from gomatch.cache.values import BookEntry, MirrorMeta, MirrorUpdate
+from gomatch.cache.values import BookEntry, MirrorMeta
 from gomatch.engine import Side, TradingState
 from gomatch.errors import CacheStale
 
@@ -26,61 +25,11 @@ META_FIELDS = (
     "bids",
     "asks",
     "levels",
+    "writing",
 )
+"""The last one only stands there until a write is finished."""
 
 _LETTERS = {Side.BUY: "b", Side.SELL: "a"}
-
-
-def update_arguments(update: MirrorUpdate) -> list[Argument]:
-    """The arguments of lua/write.lua."""
-    removed_bids: list[Argument] = []
-    removed_asks: list[Argument] = []
-    for side, _, priority, number in update.book_removed:
-        (removed_bids if side == Side.BUY else removed_asks).append(book_member(priority, number))
-    set_bids: list[Argument] = []
-    set_asks: list[Argument] = []
-    for side, price, priority, number in update.book_set:
-        if side == Side.BUY:
-            set_bids += (-price, book_member(priority, number))
-        else:
-            set_asks += (price, book_member(priority, number))
-    set_orders: list[Argument] = []
-    for number, packed in update.orders_set.items():
-        set_orders += (number, packed)
-    removed_levels: list[Argument] = []
-    set_levels: list[Argument] = []
-    for letter, levels in (("b", update.bids), ("a", update.asks)):
-        for price, displayed in levels.items():
-            if displayed:
-                set_levels += (f"{letter}{price}", displayed)
-            else:
-                removed_levels.append(f"{letter}{price}")
-    groups: tuple[Sequence[Argument], ...] = (
-        removed_bids,
-        removed_asks,
-        update.orders_removed,
-        removed_levels,
-        set_bids,
-        set_asks,
-        set_orders,
-        set_levels,
-    )
-    arguments: list[Argument] = [
-        FORMAT,
-        update.epoch,
-        update.expected_sequence,
-        update.expected_chain.hex(),
-        update.sequence,
-        update.chain.hex(),
-        update.applied,
-        int(update.state),
-        update.last_price,
-        update.header,
-        *map(len, groups),
-    ]
-    for group in groups:
-        arguments += group
-    return arguments
 
 
 def score_and_member(entry: BookEntry) -> tuple[int, str]:
@@ -94,11 +43,13 @@ def level_field(side: Side, price: int) -> str:
 
 def decode_meta(values: Sequence[bytes | None]) -> MirrorMeta | None:
     """From the values of META_FIELDS; None when there are none. Raises CacheStale."""
-    if all(value is None for value in values):
+    present = [value for value in values[:-1] if value is not None]
+    if not present:
         return None
-    present = [value for value in values if value is not None]
-    if len(present) != len(META_FIELDS):
+    if len(present) != len(META_FIELDS) - 1:
         raise CacheStale("the mirror's meta lacks fields")
+    if values[-1] is not None:
+        raise CacheStale("a write of the mirror goes on or was never finished")
     if present[0] != FORMAT.encode():
         raise CacheStale(f"the mirror has format {present[0]!r}, this build writes {FORMAT}")
     try:

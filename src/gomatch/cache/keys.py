@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 from gomatch.errors import CacheStale
 
-_PRIORITY_WIDTH = 19
-"""Digits of the largest 64-bit integer."""
+_PRIORITY_WIDTH = 16
+"""Enough for 2**53, beyond which scores and scripts are not exact either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def rebuild_prefix(symbol: str) -> str:
 
 
 def book_member(priority: int, number: int) -> str:
-    return f"{priority:019d}:{number}"
+    return f"{priority:016d}:{number}"
 
 
 def parse_book_member(member: bytes) -> tuple[int, int]:

@@ -13,10 +13,10 @@ from gomatch.cache.encoding import (
     decode_levels,
     decode_meta,
     decode_orders,
-    update_arguments,
 )
 from gomatch.cache.keys import MarketKeys, rebuild_prefix, rebuilds_key
 from gomatch.cache.rebuild import rebuild
+from gomatch.cache.updates import calls
 from gomatch.cache.values import (
     MirrorContents,
     MirrorDepth,
@@ -44,9 +44,14 @@ class BookMirror:
     async def write(self, update: MirrorUpdate) -> None:
         """One atomic write. Raises CacheStale, changing nothing, when the mirror is not whole, not
         at ``expected_sequence`` and ``expected_chain``, or of a newer epoch. Writing the same
-        update again does nothing."""
-        answer = await self._client.evaluate("write", self._keys.all(), update_arguments(update))
-        check_answer(answer, self._symbol)
+        update again does nothing.
+
+        A write of more than CHANGES_AT_ONCE changes goes in several calls, so that it does not
+        hold Redis up; from the first to the last one the mirror is stale for readers.
+        """
+        for arguments in calls(update):
+            answer = await self._client.evaluate("write", self._keys.all(), arguments)
+            check_answer(answer, self._symbol)
 
     async def rebuild(self, image: MirrorImage) -> None:
         """Replace the whole mirror. What it held stays until the last moment, and for good when

@@ -12,9 +12,10 @@ from gomatch.cache.keys import MarketKeys, rebuild_prefix, rebuilds_key
 from gomatch.cache.values import MirrorImage
 from gomatch.engine import Side
 
-_PIECE = 1_000
-"""Entries in one command, so that none holds Redis up for more than about a millisecond."""
-_PIECES_IN_FLIGHT = 8
+_PIECE = 500
+"""Entries in one command, so that none holds Redis up for long."""
+_PIECES_IN_FLIGHT = 4
+"""Commands encoded in one go, so that they do not hold the event loop up either."""
 _LEFTOVERS_EXPIRE = 600
 """Seconds after which the temporary keys of a rebuild that died go by themselves; the next
 rebuild removes them at once."""
