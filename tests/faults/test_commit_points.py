@@ -13,8 +13,10 @@ from tests.fixtures.following import applied_at_least, epoch_of, followed
 from tests.fixtures.venue import Venue
 
 
+# Redis is written and the queue acknowledged once for several commits, so those points are rarer.
 @pytest.mark.parametrize(
-    "point", ["matched", "before_commit", "committed", "streamed", "cached", "acked"]
+    "point",
+    ["matched:4", "before_commit:4", "committed:4", "streamed:4", "cached:2", "acked:1"],
 )
 async def test_a_matcher_killed_at_a_point_loses_and_doubles_nothing(
     point: str, database_url: str, redis_url: str, rabbitmq_url: str, tmp_path: Path
@@ -25,7 +27,7 @@ async def test_a_matcher_killed_at_a_point_loses_and_doubles_nothing(
     ):
         matcher = venue.matchers[0]
         await matcher.stop()
-        matcher.start(GOMATCH_TEST_KILL_AT=f"{point}:4", GOMATCH_MATCH_BATCH="20")
+        matcher.start(GOMATCH_TEST_KILL_AT=point, GOMATCH_MATCH_BATCH="20")
         sending = asyncio.gather(*(client.send(150, batch=5) for client in clients))
         await matcher.ended()
         matcher.start()

@@ -82,6 +82,11 @@ class CacheWriter:
             self._delivery = batch.delivery
         self._wake.set()
 
+    def acknowledge(self, delivery: Delivery) -> None:
+        """Acknowledge a delivery that changed nothing, in its turn."""
+        self._delivery = delivery
+        self._wake.set()
+
     def refresh(self) -> None:
         """Somebody asked for the mirror to be written anew."""
         self._healthy = False

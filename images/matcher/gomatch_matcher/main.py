@@ -14,9 +14,9 @@ from gomatch.observability import logs
 from gomatch.observability.tracing import Tracing
 from gomatch.settings import Settings
 from gomatch.transport import RabbitMQTransport, prometheus_hooks
-from gomatch_matcher.concurrency import run_until_first
+from gomatch_matcher.concurrency import run_together
 from gomatch_matcher.fault_points import Checkpoint, no_checkpoint
-from gomatch_matcher.http import health_application, health_server
+from gomatch_matcher.http import HealthServer, health_application, health_server
 from gomatch_matcher.metrics import MatcherMetrics
 from gomatch_matcher.service import MatcherService
 
@@ -61,7 +61,15 @@ async def _serve(settings: Settings, checkpoint: Checkpoint) -> None:
             host=settings.matcher_host,
             port=settings.matcher_port,
         )
-        await run_until_first(service.run(stop), server.serve())
+        await run_together(_serve_market(service, server, stop), server.serve())
     finally:
         await transport.close()
         tracing.close()
+
+
+async def _serve_market(service: MatcherService, server: HealthServer, stop: asyncio.Event) -> None:
+    """Health is answered for as long as the market is served, and no longer."""
+    try:
+        await service.run(stop)
+    finally:
+        server.should_exit = True

@@ -17,6 +17,7 @@ from gomatch.observability import logs
 from gomatch.observability.tracing import Tracing
 from gomatch.settings import Settings
 from gomatch.store import Batch, Commits
+from gomatch.transport import Delivery
 from gomatch_matcher.cache_writer import CacheWriter
 from gomatch_matcher.callback import CallbackFanout
 from gomatch_matcher.command_feed import CommandFeed
@@ -66,7 +67,7 @@ class Term:
     def __init__(self, parts: TermParts, *, caution: Caution) -> None:
         self._parts = parts
         self._caution = caution
-        self._ready: asyncio.Queue[MatchedBatch | None] = asyncio.Queue(maxsize=1)
+        self._ready: asyncio.Queue[MatchedBatch | Delivery | None] = asyncio.Queue(maxsize=1)
         self._committed_all = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -95,6 +96,9 @@ class Term:
             if batch is not None:
                 parts.checkpoint("matched")
                 await self._ready.put(batch)
+            elif taken.delivery is not None:
+                # Nothing but repetitions: still to be acknowledged, after what is under way.
+                await self._ready.put(taken.delivery)
         await self._ready.put(None)
         await self._committed_all.wait()
         if fault is not None:
@@ -125,6 +129,9 @@ class Term:
     async def _commit_loop(self) -> None:
         parts = self._parts
         while (batch := await self._ready.get()) is not None:
+            if isinstance(batch, Delivery):
+                parts.cache.acknowledge(batch)
+                continue
             parts.checkpoint("before_commit")
             started = time.perf_counter()
             with parts.tracing.span("commit", parent=batch.applied.trace):

@@ -34,8 +34,9 @@ def configure(*, level: str, style: Literal["json", "console"]) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    logging.getLogger("aio_pika").setLevel("WARNING")
-    logging.getLogger("aiormq").setLevel("WARNING")
+    # What these say at lower levels is said by our own events, or is one line a connection.
+    for name in ("aio_pika", "aiormq", "uvicorn", "httpx"):
+        logging.getLogger(name).setLevel("WARNING")
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

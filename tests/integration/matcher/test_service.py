@@ -33,13 +33,15 @@ class Bench:
     market: MarketRecord
     transport: InProcessTransport
 
-    async def accept(self, commands: Sequence[Command], *, publish: bool = True) -> int:
+    async def accept(
+        self, commands: Sequence[Command], *, publish: bool = True, times: int = 1
+    ) -> int:
         bodies = pack_commands(commands)
         accepted = await Intake(self.pool).accept(
             self.market.market_id, bodies=bodies, count=len(commands), backlog_limit=10**9
         )
-        if publish:
-            publisher = await self.transport.publisher()
+        publisher = await self.transport.publisher()
+        for _ in range(times if publish else 0):
             await publisher.publish(
                 CommandBatch(
                     market=SYMBOL,
@@ -137,6 +139,17 @@ async def test_what_the_queue_lost_is_read_from_postgresql(bench: Bench) -> None
         await bench.accept([order(1, Side.SELL, 5, 101)], publish=False)
         last = await bench.accept([order(1, Side.SELL, 5, 102)])
         await bench.applied(last)
+
+
+async def test_repetitions_are_acknowledged_and_do_not_fill_the_prefetch(bench: Bench) -> None:
+    async with bench.matcher(prefetch=2) as service:
+        await until_leading(service)
+        for price in range(100, 105):
+            last = await bench.accept([order(1, Side.SELL, 5, price)], times=5)
+        await bench.applied(last)
+        async with asyncio.timeout(10):
+            while await bench.transport.depth(SYMBOL) != 0:
+                await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("flushed", [False, True])
