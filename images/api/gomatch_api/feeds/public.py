@@ -16,18 +16,11 @@ from gomatch_api.times import format_time
 LEVELS_PER_MESSAGE = 10_000
 """A message with more levels is sent in parts, so that common clients' size limits hold."""
 
-_STATES = {
-    TradingState.RUNNING: "Running",
-    TradingState.AUCTION: "Auction",
-    TradingState.CANCEL_ONLY: "CancelOnly",
-    TradingState.HALTED: "Halted",
-    TradingState.CLOSED: "Closed",
-}
-
 _encode = msgspec.json.Encoder().encode
 
 
 def state_name(state: TradingState) -> str:
+    """The trading state as the API writes it."""
     return state.name.lower()
 
 

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.unit.stream.doubles import Reader
+
+
+class Counter:
+    """Conflated: says the newest number only."""
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def drain(self) -> list[str]:
+        return [str(self.value)]
+
+
+async def test_messages_are_sent_in_order() -> None:
+    reader = Reader()
+    for number in range(100):
+        reader.outbox.put(str(number))
+    await reader.idle()
+    assert reader.texts == [str(number) for number in range(100)]
+    await reader.close()
+
+
+async def test_a_full_outbox_overflows_once_and_holds_nothing_more() -> None:
+    reader = Reader(limit=10)
+    reader.gate.clear()
+    for number in range(1_000):
+        reader.outbox.put(str(number))
+    assert reader.overflowed
+    assert len(reader.outbox) == 0
+    await reader.close()
+
+
+async def test_conflated_state_is_asked_when_everything_before_is_sent() -> None:
+    reader, counter = Reader(), Counter()
+    reader.gate.clear()
+    for number in range(1, 50):
+        counter.value = number
+        reader.outbox.mark(counter)
+        reader.outbox.put("x")
+    reader.gate.set()
+    await reader.idle()
+    assert reader.texts == ["x"] * 49 + ["49"]
+    await reader.close()
+
+
+async def test_who_can_wait_waits_for_half_of_the_space() -> None:
+    reader = Reader(limit=10)
+    reader.gate.clear()
+    for number in range(8):
+        reader.outbox.put(str(number))
+    waiting = asyncio.create_task(reader.outbox.room())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    reader.gate.set()
+    await waiting
+    await reader.close()
+
+
+async def test_a_reader_that_never_reads_is_given_up() -> None:
+    reader = Reader(write_timeout=0.01)
+    reader.gate.clear()
+    reader.outbox.put("x")
+    with pytest.raises(TimeoutError):
+        await reader.outbox.run(reader._send)
+    await reader.close()
