@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import msgspec
+
 from gomatch.engine import Command
 from gomatch.store.records import Acceptance, ClaimedId, ClaimKey, ClaimKind, ClientClaim
 
 
-class Claim(NamedTuple):
+class Claim(msgspec.Struct, frozen=True, gc=False):
     """A client id that came with the command at ``position`` of its submission. ``digest`` is
     that of the normalised command and its market."""
 
@@ -57,8 +59,8 @@ class Submission:
     since: float = 0.0
     """When it came in, on the loop's clock."""
     settled: dict[int, Settled] = field(default_factory=dict)
-    followers: dict[int, tuple[Submission, int]] = field(default_factory=dict)
-    """Position -> the place of the first command with the same client id in the same plan."""
+    followers: dict[int, tuple[Submission, Claim]] = field(default_factory=dict)
+    """Position -> the first use of the same client id in the same plan."""
     numbers: Sequence[int] = ()
 
 
@@ -68,14 +70,14 @@ class AcceptPlan:
     def __init__(self, symbol: str, submissions: Sequence[Submission]) -> None:
         self._symbol = symbol
         self._submissions = submissions
-        self._digests: dict[ClaimKey, bytes] = {}
-        if any(submission.claims for submission in submissions):
-            self._find_followers()
-
-    @property
-    def keys(self) -> list[ClaimKey]:
+        self.keys: set[ClaimKey] = {
+            (submission.user, claim.kind, claim.client_id)
+            for submission in submissions
+            for claim in submission.claims
+        }
         """All client ids of the plan."""
-        return list(self._digests)
+        if len(self.keys) != sum(len(submission.claims) for submission in submissions):
+            self._find_followers()
 
     def build(self) -> tuple[list[Command], list[ClientClaim]]:
         """The commands to accept, in order, and the client ids among them."""
@@ -84,31 +86,44 @@ class AcceptPlan:
         for submission in self._submissions:
             if submission.settled or submission.followers:
                 positions = self._place_some(submission, commands)
-                for position, kind, client_id, digest in submission.claims:
-                    offset = positions.get(position)
-                    if offset is not None:
-                        claims.append(ClientClaim(submission.user, kind, client_id, offset, digest))
+                claims += [
+                    ClientClaim(
+                        submission.user,
+                        claim.kind,
+                        claim.client_id,
+                        positions[claim.position],
+                        claim.digest,
+                    )
+                    for claim in submission.claims
+                    if claim.position in positions
+                ]
                 continue
             base = len(commands)
             submission.numbers = range(base, base + len(submission.commands))
             commands.extend(submission.commands)
             user = submission.user
-            for position, kind, client_id, digest in submission.claims:
-                claims.append(ClientClaim(user, kind, client_id, base + position, digest))
+            claims += [
+                ClientClaim(user, claim.kind, claim.client_id, base + claim.position, claim.digest)
+                for claim in submission.claims
+            ]
         return commands, claims
 
     def settle(self, existing: Mapping[ClaimKey, ClaimedId]) -> int:
         """Take out the commands whose client ids exist already; returns how many."""
         count = 0
         for submission in self._submissions:
-            for position, kind, client_id, digest in submission.claims:
-                known = existing.get((submission.user, kind, client_id))
-                before = submission.settled.get(position)
+            for claim in submission.claims:
+                known = existing.get((submission.user, claim.kind, claim.client_id))
+                before = submission.settled.get(claim.position)
                 if known is None or (before is not None and before.number):
                     continue
-                submission.followers.pop(position, None)
-                submission.settled[position] = Settled(
-                    known.digest != digest, kind, known.symbol, known.number, known.accepted_at
+                submission.followers.pop(claim.position, None)
+                submission.settled[claim.position] = Settled(
+                    known.digest != claim.digest,
+                    claim.kind,
+                    known.symbol,
+                    known.number,
+                    known.accepted_at,
                 )
                 count += 1
         return count
@@ -124,8 +139,8 @@ class AcceptPlan:
                 else [first + place for place in numbers]
             )
         for submission in self._submissions:
-            for position, (leader, place) in submission.followers.items():
-                self._follow(submission, position, leader, place, accepted_at)
+            for position, (leader, first_use) in submission.followers.items():
+                self._follow(submission, position, leader, first_use, accepted_at)
         for submission in self._submissions:
             if not submission.future.done():
                 submission.future.set_result(
@@ -147,25 +162,26 @@ class AcceptPlan:
         return offsets
 
     def _find_followers(self) -> None:
-        """The same client id twice in one plan: the later one follows the first."""
-        firsts: dict[ClaimKey, tuple[Submission, int]] = {}
+        """The same client id twice in one plan: the later one follows the first, or conflicts."""
+        firsts: dict[ClaimKey, tuple[Submission, Claim]] = {}
         for submission in self._submissions:
-            user = submission.user
-            for position, kind, client_id, digest in submission.claims:
-                key = (user, int(kind), client_id)
-                leader = firsts.setdefault(key, (submission, position))
-                if leader[0] is submission and leader[1] == position:
-                    self._digests[key] = digest
-                elif self._digests[key] == digest:
-                    submission.followers[position] = leader
+            for claim in submission.claims:
+                key = (submission.user, claim.kind, claim.client_id)
+                leader, first = firsts.setdefault(key, (submission, claim))
+                if first is claim:
+                    continue
+                if first.digest == claim.digest:
+                    submission.followers[claim.position] = leader, first
                 else:
-                    submission.settled[position] = Settled(True, kind, self._symbol, 0, 0)
+                    submission.settled[claim.position] = Settled(
+                        True, claim.kind, self._symbol, 0, 0
+                    )
 
     def _follow(
-        self, submission: Submission, position: int, leader: Submission, place: int, at: int
+        self, submission: Submission, position: int, leader: Submission, first: Claim, at: int
     ) -> None:
-        known = leader.settled.get(place)
+        known = leader.settled.get(first.position)
         if known is None:
-            kind = next(c.kind for c in submission.claims if c.position == position)
-            known = Settled(False, kind, self._symbol, leader.numbers[place], at)
+            number = leader.numbers[first.position]
+            known = Settled(False, first.kind, self._symbol, number, at)
         submission.settled[position] = known

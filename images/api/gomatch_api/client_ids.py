@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 
 from gomatch.engine import Command
@@ -49,10 +49,13 @@ class ClientOrderIds:
         self._old: dict[tuple[int, str], OrderPlace] = {}
         self._began = clock()
 
-    def remember(self, user: int, client_order_id: str, symbol: str, number: int) -> None:
-        self._young[user, client_order_id] = symbol, number
-        if len(self._young) >= REMEMBERED or self._clock() - self._began >= GENERATION_SECONDS:
-            self._old, self._young = self._young, {}
+    def remember(self, user: int, symbol: str, numbers: Mapping[str, int]) -> None:
+        """Client order ids of one user, and the numbers of their orders in one market."""
+        young = self._young
+        for client_id, number in numbers.items():
+            young[user, client_id] = symbol, number
+        if len(young) >= REMEMBERED or self._clock() - self._began >= GENERATION_SECONDS:
+            self._old, self._young = young, {}
             self._began = self._clock()
 
     async def resolve(self, user: int, ids: Iterable[str]) -> dict[str, OrderPlace]:
@@ -69,7 +72,7 @@ class ClientOrderIds:
         if unknown:
             for (_, _, client_id), claimed in (await self.claims(unknown)).items():
                 found[client_id] = claimed.symbol, claimed.number
-                self.remember(user, client_id, claimed.symbol, claimed.number)
+                self.remember(user, claimed.symbol, {client_id: claimed.number})
         return found
 
     async def claims(self, keys: list[ClaimKey]) -> dict[ClaimKey, ClaimedId]:

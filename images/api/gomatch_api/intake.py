@@ -172,7 +172,7 @@ class IntakeService:
 
     async def _known(self, plan: AcceptPlan) -> dict[tuple[int, int, str], ClaimedId]:
         try:
-            return dict(await self._store.claims(plan.keys))
+            return dict(await self._store.claims(list(plan.keys)))
         except StoreUnavailable as error:
             unavailable = self._unavailable(error, "claims")
             # Reading failed, so nothing was accepted, whatever became of the answer.

@@ -21,9 +21,14 @@ def run(settings: Settings) -> None:
     """Serve until a signal comes. Raises ConfigurationError, SchemaMismatch, StoreUnavailable,
     OSError."""
     logs.configure(level=settings.log_level, style=settings.log_format)
-    # Requests are freed by reference count; frequent collections only cost time.
-    gc.set_threshold(50_000, 20, 100)
+    tune_collector()
     uvloop.run(_serve(settings))
+
+
+def tune_collector() -> None:
+    """Requests are freed by reference count; frequent collections of cycles only cost time."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 async def _serve(settings: Settings) -> None:

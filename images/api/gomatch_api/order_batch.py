@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gomatch.engine import AmendOrder, CancelOrder, Command, NewOrder
+from gomatch.engine import AmendOrder, CancelOrder, Command
 from gomatch.messages.market import parse_order_id
 from gomatch.store.records import ClaimKey, ClaimKind
 from gomatch_api import codes
@@ -20,6 +20,10 @@ from gomatch_api.requests import AmendItem, AnyItem, CancelItem, NewOrderRequest
 from gomatch_api.responses import ItemResult
 from gomatch_api.transform import amend_order, client_id, limit_problem, new_order
 
+# Looked up once: an enumeration's members cost more than a global in the hot path.
+_ORDER = ClaimKind.ORDER
+_REQUEST = ClaimKind.REQUEST
+
 
 @dataclass(slots=True)
 class Lot:
@@ -29,6 +33,8 @@ class Lot:
     commands: list[Command] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
     items: list[int] = field(default_factory=list)
+    request_ids: dict[int, str] = field(default_factory=dict)
+    """Position -> the request id of a cancel or amend."""
     names: dict[int, str] = field(default_factory=dict)
     """Position -> the client order id by which a cancel or amend named its order."""
 
@@ -58,44 +64,38 @@ class OrderBatch:
 
     def add(
         self,
-        index: int,
-        item: AnyItem | Problem,
-        places: Mapping[str, OrderPlace],
+        items: Sequence[AnyItem | Problem],
+        places: Mapping[str, OrderPlace] | Problem,
         now: int,
     ) -> None:
-        """``places`` resolves the client order ids; ``now`` is in microseconds."""
-        try:
-            if isinstance(item, NewOrderRequest):
-                self._add_new(index, item, now)
-            elif isinstance(item, Problem):
-                raise item
-            else:
-                self._add_change(index, item, places, now)
-        except Problem as problem:
-            self.results[index] = problem_result(problem)
-
-    def _add_new(self, index: int, item: NewOrderRequest, now: int) -> None:
-        symbol = item.market
-        lot = self.lots.get(symbol)
-        if lot is None:
-            lot = self._lot(symbol)
-        market = lot.market
-        command = new_order(item, market, self._user)
-        problem = limit_problem(command, market, now)
-        own_id = command.client_order_id
-        if own_id:
-            self._enter(index, lot, command, ClaimKind.ORDER, own_id, problem)
-        elif problem is not None:
-            raise problem
-        else:
-            lot.items.append(index)
-            lot.commands.append(command)
+        """``places`` resolves the client order ids, or says why they cannot be resolved; ``now``
+        is in microseconds."""
+        user, lots, results = self._user, self.lots, self.results
+        for index, item in enumerate(items):
+            try:
+                if isinstance(item, NewOrderRequest):
+                    lot = lots.get(item.market) or self._lot(item.market)
+                    command = new_order(item, lot.market, user)
+                    problem = limit_problem(command, lot.market, now)
+                    if command.client_order_id:
+                        self._enter(index, lot, command, _ORDER, command.client_order_id, problem)
+                    elif problem is None:
+                        lot.items.append(index)
+                        lot.commands.append(command)
+                    else:
+                        results[index] = problem_result(problem)
+                elif isinstance(item, Problem):
+                    results[index] = problem_result(item)
+                else:
+                    self._add_change(index, item, places, now)
+            except Problem as problem:
+                results[index] = problem_result(problem)
 
     def _add_change(
         self,
         index: int,
         item: CancelItem | AmendItem,
-        places: Mapping[str, OrderPlace],
+        places: Mapping[str, OrderPlace] | Problem,
         now: int,
     ) -> None:
         symbol, number = _target(item, places)
@@ -109,7 +109,8 @@ class OrderBatch:
             problem = limit_problem(command, lot.market, now)
         if item.request_id is not None:
             own_id = client_id(item.request_id, "request_id")
-            lot = self._enter(index, lot, command, ClaimKind.REQUEST, own_id, problem)
+            lot = self._enter(index, lot, command, _REQUEST, own_id, problem)
+            lot.request_ids[len(lot.commands) - 1] = own_id
         elif problem is not None:
             raise problem
         else:
@@ -185,15 +186,11 @@ def target_of(command: Command, number: int) -> int:
     return number
 
 
-def own_client_id(command: Command) -> str | None:
-    return (command.client_order_id or None) if type(command) is NewOrder else None
-
-
 def problem_result(problem: Problem) -> ItemResult:
     return ItemResult(problem.status, None, None, problem.body())
 
 
-def _target(item: CancelItem | AmendItem, places: Mapping[str, OrderPlace]) -> OrderPlace:
+def _target(item: CancelItem | AmendItem, places: Mapping[str, OrderPlace] | Problem) -> OrderPlace:
     if item.id is not None:
         if item.client_order_id is not None:
             raise Problem(
@@ -207,7 +204,10 @@ def _target(item: CancelItem | AmendItem, places: Mapping[str, OrderPlace]) -> O
         return place
     if item.client_order_id is None:
         raise Problem(codes.MISSING_FIELD, "`id` or `client_order_id` is required.", field="id")
-    found = places.get(client_id(item.client_order_id, "client_order_id"))
+    own_id = client_id(item.client_order_id, "client_order_id")
+    if isinstance(places, Problem):
+        raise places.again()
+    found = places.get(own_id)
     if found is None:
         raise Problem(codes.UNKNOWN_ORDER, field="client_order_id")
     return found

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gomatch.engine import CancelAll, Command, SetState, TradingState
+from gomatch.engine import CancelAll, Command, NewOrder, SetState, TradingState
 from gomatch.observability.tracing import Tracing
 from gomatch.store.records import ClaimKind
 from gomatch_api import codes
@@ -20,7 +20,6 @@ from gomatch_api.order_batch import (
     Lot,
     OrderBatch,
     ids_to_resolve,
-    own_client_id,
     problem_result,
     stages,
     target_of,
@@ -142,12 +141,7 @@ class OrderService:
             except Problem as problem:
                 unresolved = problem
         batch = OrderBatch(user, len(items), self._markets.get)
-        moment = now()
-        for index, item in enumerate(items):
-            if unresolved is not None and ids_to_resolve((item,)):
-                batch.results[index] = problem_result(unresolved)
-            else:
-                batch.add(index, item, places, moment)
+        batch.add(items, unresolved if unresolved is not None else places, now())
         if batch.refused:
             await self._refuse(batch, user, batch.results, wait=wait)
         lots = [lot for lot in batch.lots.values() if lot.commands]
@@ -183,12 +177,8 @@ class OrderService:
     ) -> None:
         prefix, symbol = lot.market.texts.prefix, lot.market.symbol
         at = format_time(accepted.accepted_at)
-        settled, names = accepted.settled, lot.names
-        request_ids = {
-            claim.position: claim.client_id
-            for claim in lot.claims
-            if claim.kind is ClaimKind.REQUEST
-        }
+        settled, names, request_ids = accepted.settled, lot.names, lot.request_ids
+        placed: dict[str, int] = {}
         for position, (index, command, own_number) in enumerate(
             zip(lot.items, lot.commands, accepted.numbers, strict=True)
         ):
@@ -200,15 +190,18 @@ class OrderService:
                     continue
                 number, time = first.number, format_time(first.accepted_at)
                 self._metrics.commands.labels("duplicate").inc()
-            own_id = own_client_id(command)
-            if own_id is not None:
-                self._client_ids.remember(user, own_id, symbol, number)
-            elif names:
+            if type(command) is NewOrder:
+                target = number
+                own_id = command.client_order_id or None
+                if own_id is not None:
+                    placed[own_id] = number
+            else:
+                target = target_of(command, number)
                 own_id = names.get(position)
             results[index] = ItemResult(
                 202,
                 Acknowledgement(
-                    f"{prefix}{target_of(command, number)}",
+                    f"{prefix}{target}",
                     own_id,
                     symbol,
                     "accepted",
@@ -217,6 +210,8 @@ class OrderService:
                     request_ids.get(position) if request_ids else None,
                 ),
             )
+        if placed:
+            self._client_ids.remember(user, symbol, placed)
 
     async def _refuse(
         self, batch: OrderBatch, user: int, results: list[ItemResult | None], *, wait: bool

@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAIVE_EPOCH = _EPOCH.replace(tzinfo=None)
 _MICROSECOND = timedelta(microseconds=1)
 _RFC3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
@@ -22,8 +23,8 @@ def now() -> int:
 
 def format_time(microseconds: int) -> str:
     """``2026-11-23T00:00:00.000000Z``."""
-    moment = _EPOCH + timedelta(microseconds=microseconds)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond:06d}Z"
+    moment = _NAIVE_EPOCH + timedelta(microseconds=microseconds)
+    return moment.isoformat(timespec="microseconds") + "Z"
 
 
 def parse_time(text: str) -> int:

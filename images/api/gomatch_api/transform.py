@@ -50,6 +50,12 @@ _SELF_TRADES = {
     "decrement": SelfTrade.DECREMENT,
 }
 _IMMEDIATE = (TimeInForce.IOC, TimeInForce.FOK)
+# Looked up once: an enumeration's members cost more than a global in the hot path.
+_LIMIT = OrderType.LIMIT
+_MARKET = OrderType.MARKET
+_STOP_LIMIT = OrderType.STOP_LIMIT
+_GTC = TimeInForce.GTC
+_IOC = TimeInForce.IOC
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 _is_client_id = _CLIENT_ID.fullmatch
 
@@ -63,30 +69,25 @@ def new_order(request: NewOrderRequest, market: Market, user: int) -> NewOrder:
         raise client_id_problem("client_order_id")
     kind = _TYPES[request.type]
     tif = request.time_in_force
-    if tif is not None:
-        time_in_force = _TIMES_IN_FORCE[tif]
-    else:
-        time_in_force = TimeInForce.IOC if kind is OrderType.MARKET else TimeInForce.GTC
+    usual = _IOC if kind is _MARKET else _GTC
+    time_in_force = usual if tif is None else _TIMES_IN_FORCE[tif]
     if (
-        kind is not OrderType.LIMIT
-        or time_in_force is not TimeInForce.GTC
+        kind is not _LIMIT
+        or time_in_force is not _GTC
         or request.stop_price is not None
         or request.expires_at is not None
     ):
         _check_combination(request, kind, time_in_force)
     price = 0
     if request.price is not None:
-        price = _units(market.ticks, request.price, "price", codes.OFF_TICK, codes.INVALID_PRICE)
-    elif kind is OrderType.LIMIT or kind is OrderType.STOP_LIMIT:
+        price = market.ticks.get(request.price) or _price(market, request.price)
+    elif kind is _LIMIT or kind is _STOP_LIMIT:
         raise Problem(codes.MISSING_FIELD, f"A {request.type} order has a `price`.", field="price")
-    quantity = _units(
-        market.lots, request.quantity, "quantity", codes.OFF_LOT, codes.INVALID_QUANTITY
-    )
     return NewOrder(
         user,
         _SIDES[request.side],
         kind,
-        quantity,
+        market.lots.get(request.quantity) or _quantity(market, request.quantity),
         price,
         time_in_force,
         0 if request.stop_price is None else _stop_price(market, request.stop_price),
@@ -103,14 +104,8 @@ def amend_order(request: AmendRequest, market: Market, user: int, number: int) -
     command = AmendOrder(
         user,
         number,
-        0
-        if request.quantity is None
-        else _units(
-            market.lots, request.quantity, "quantity", codes.OFF_LOT, codes.INVALID_QUANTITY
-        ),
-        0
-        if request.price is None
-        else _units(market.ticks, request.price, "price", codes.OFF_TICK, codes.INVALID_PRICE),
+        0 if request.quantity is None else _quantity(market, request.quantity),
+        0 if request.price is None else _price(market, request.price),
         0 if request.display_quantity is None else _display(market, request.display_quantity),
         0 if request.stop_price is None else _stop_price(market, request.stop_price),
         0 if request.expires_at is None else expiry(request.expires_at),
@@ -126,6 +121,13 @@ def limit_problem(command: NewOrder | AmendOrder, market: Market, now: int) -> P
     """What the market's present limits and the clock (microseconds) say against a command."""
     config = market.config
     quantity, price = command.quantity, command.price
+    if (
+        config.min_quantity <= quantity <= config.max_quantity
+        and price <= config.max_price
+        and (price == 0 or price * quantity >= config.min_notional)
+        and not (command.stop_price or command.display or command.expiry)
+    ):
+        return None
     new = type(command) is NewOrder
     if quantity > config.max_quantity:
         limit = market.definition.quantity_text(config.max_quantity)
@@ -205,6 +207,14 @@ def _units(
         too_much = codes.QUANTITY_TOO_LARGE if off is codes.OFF_LOT else codes.PRICE_TOO_HIGH
         raise Problem(too_much, field=field)
     return units
+
+
+def _price(market: Market, text: str) -> int:
+    return _units(market.ticks, text, "price", codes.OFF_TICK, codes.INVALID_PRICE)
+
+
+def _quantity(market: Market, text: str) -> int:
+    return _units(market.lots, text, "quantity", codes.OFF_LOT, codes.INVALID_QUANTITY)
 
 
 def _stop_price(market: Market, text: str) -> int:
