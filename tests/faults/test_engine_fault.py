@@ -7,7 +7,6 @@ from pathlib import Path
 
 import httpx
 
-from gomatch.engine import TradingState
 from tests.faults.verification import all_applied, verify
 from tests.fixtures.following import followed
 from tests.fixtures.venue import Venue
@@ -32,14 +31,14 @@ async def test_a_market_survives_an_engine_that_raises(
         await client.send(20, batch=10)
         await all_applied(database_url, "BTC-USDT")
         offender = await _offend(venue, client.token)
-        assert (offender["status"], offender["reason"]) == ("rejected", "internal_error")
+        assert (offender["outcome"], offender["reason"]) == ("rejected", "internal_error")
         await client.send(20, batch=10)
         head = await all_applied(database_url, "BTC-USDT")
-        assert head.state == TradingState.RUNNING
+        assert head.state.name == "RUNNING"
 
         await _offend(venue, client.token)
         async with asyncio.timeout(20):
-            while head.state != TradingState.HALTED:
+            while head.state.name != "HALTED":
                 head = await all_applied(database_url, "BTC-USDT")
         venue.matchers[0].environment = {
             **venue.matchers[0].environment,

@@ -28,8 +28,8 @@ class Matching:
         """Apply ``taken`` at time max(engine's time, ``now``) in microseconds. Returns None when
         there was neither a command nor an expiry. Numbers in ``skip`` are journaled as rejected.
 
-        Raises EngineFault with the number of the command on which the engine raised; the engine
-        is then in no defined state and must be dropped.
+        Raises EngineFault when the engine raised, with the number of the first command of those
+        that it was given together; it is then in no defined state and must be dropped.
         """
         engine = self.engine
         previous_sequence = engine.sequence
@@ -122,13 +122,10 @@ class Matching:
                 if skip and not skip.isdisjoint(range(segment.first, segment.last + 1)):
                     skipped += self._apply_with_skips(segment.first, segment.commands, skip, events)
                     continue
-                apply = engine.apply
-                for command in segment.commands:
-                    apply(number, command, events)
-                    number += 1
+                engine.apply_batch(segment.first, segment.commands, events)
         except Exception as error:
             raise EngineFault(
-                f"the engine raised {type(error).__name__} on command {number}", number=number
+                f"the engine raised {type(error).__name__} at command {number}", number=number
             ) from error
         return tuple(skipped)
 

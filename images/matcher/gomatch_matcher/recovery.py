@@ -90,11 +90,13 @@ async def _replay(engine: Engine, head: MarketHead, journal: Journal) -> int:
                     f"{row.rules_version}, this build knows {RULES_VERSION}; install a newer one"
                 )
             engine.advance(row.time, events)
-            for number in range(row.first_number, row.last_number + 1):
-                if number in row.skipped:
-                    engine.skip(number, commands.pop(number), events)
-                else:
-                    engine.apply(number, commands.pop(number), events)
+            numbers = range(row.first_number, row.last_number + 1)
+            if row.skipped:
+                for number in numbers:
+                    apply = engine.skip if number in row.skipped else engine.apply
+                    apply(number, commands.pop(number), events)
+            elif numbers:
+                engine.apply_batch(numbers[0], [commands.pop(n) for n in numbers], events)
             if engine.sequence != row.last_sequence:
                 raise EngineError(
                     f"market {head.symbol}: replay arrives at sequence {engine.sequence} where "

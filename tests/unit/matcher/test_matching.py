@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -85,20 +86,20 @@ def test_nothing_to_do_makes_no_batch() -> None:
     assert matching.match(Taken(()), now=5) is None
 
 
-def test_an_engine_that_raises_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_raises_names_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     matching = Matching(Engine(), market_id=1, epoch=1, chain=GENESIS_CHAIN)
     commands = random_commands(1, 10)
-    sound = Engine.apply
+    sound = Engine.apply_batch
 
-    def apply(self: Engine, number: int, *rest: object) -> None:
-        if number == 7:
+    def apply_batch(self: Engine, first: int, commands: Any, out: Any) -> None:
+        if first == 6:
             raise ZeroDivisionError("planted")
-        sound(self, number, *rest)  # type: ignore[arg-type]
+        sound(self, first, commands, out)
 
-    monkeypatch.setattr(Engine, "apply", apply)
+    monkeypatch.setattr(Engine, "apply_batch", apply_batch)
     with pytest.raises(EngineFault) as raised:
-        matching.match(Taken([Segment(1, commands, 0)]), now=1)
-    assert raised.value.number == 7
+        matching.match(Taken([Segment(1, commands[:5], 0), Segment(6, commands[5:], 0)]), now=1)
+    assert raised.value.number == 6
 
 
 def test_a_skipped_command_is_journaled_as_an_internal_error() -> None:
