@@ -68,8 +68,8 @@ def book_member(priority: int, number: int) -> str:
 
 def parse_book_member(member: bytes) -> tuple[int, int]:
     """(priority, order number). Raises CacheStale on a member that we cannot have written."""
-    priority, colon, number = member.partition(b":")
-    if len(priority) != _PRIORITY_WIDTH or not (priority + number).isdigit() or not colon:
+    priority, _, number = member.partition(b":")
+    if len(priority) != _PRIORITY_WIDTH or not (priority.isdigit() and number.isdigit()):
         raise CacheStale(f"a sorted set holds {member!r}, which is no book member")
     return int(priority), int(number)
 
