@@ -95,6 +95,11 @@ class MarketView:
     def state(self) -> TradingState | None:
         return self.summary.state if self.summary else None
 
+    @property
+    def ready(self) -> bool:
+        """A matcher has said where the market stands."""
+        return self.summary is not None
+
     def depth(self, limit: int | None = None) -> DepthSnapshot | None:
         """The best ``limit`` levels of each side; None before a matcher has sent the book."""
         return self.depth_book.snapshot(limit) if self.depth_book else None

@@ -121,7 +121,7 @@ class OrdersSubscription:
 
     def _go_live(self) -> bool:
         """Join the view when nothing lies between; no task runs between the check and that."""
-        if self._closed or self.through < self._view.sequence or not self._view.sequence:
+        if self._closed or not self._view.ready or self.through < self._view.sequence:
             return False
         self._live = True
         self._view.add_orders(self._user, self)

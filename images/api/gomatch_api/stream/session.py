@@ -183,7 +183,7 @@ class Session:
     async def _start(self, market: Market, asked: int | None) -> int:
         """The sequence after which a private stream begins. Raises Problem."""
         view = self._tools.feeds.view(market.symbol)
-        if asked is None and view.connected and view.sequence:
+        if asked is None and view.connected and view.ready:
             return view.sequence
         if asked is not None and asked <= view.sequence:
             return asked
