@@ -254,21 +254,31 @@ async def open_site(limits: StreamLimits | None = None) -> AsyncIterator[Site]:
 
 
 class Client:
-    """A client that sends and waits for the message that it wants."""
+    """A client that sends and waits for the message that it wants; others are kept for later."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
+        self._kept: list[dict[str, Any]] = []
 
     async def say(self, **message: Any) -> None:
         await self.connection.send(msgspec.json.encode(message).decode())
 
     async def hear(self, kind: str = "") -> dict[str, Any]:
         """The next message, or the next of a type."""
+        for index, message in enumerate(self._kept):
+            if kind in ("", message["type"]):
+                return self._kept.pop(index)
         async with asyncio.timeout(10):
             while True:
-                message: dict[str, Any] = msgspec.json.decode(await self.connection.recv())
-                if not kind or message["type"] == kind:
+                message = self._read(await self.connection.recv())
+                if kind in ("", message["type"]):
                     return message
+                self._kept.append(message)
+
+    @staticmethod
+    def _read(data: str | bytes) -> dict[str, Any]:
+        message: dict[str, Any] = msgspec.json.decode(data)
+        return message
 
     async def subscribe(self, channel: str, **more: Any) -> dict[str, Any]:
         await self.say(op="subscribe", channel=channel, market=SYMBOL, **more)
