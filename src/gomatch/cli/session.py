@@ -1,0 +1,83 @@
+"""How a command runs: settings, the event loop, the database, and errors as exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+
+import asyncpg
+import typer
+from pydantic import ValidationError
+
+from gomatch.cli.output import CommandFailed, ExitCode, Output
+from gomatch.errors import (
+    CacheError,
+    CacheStale,
+    ConfigurationError,
+    GomatchError,
+    StoreUnavailable,
+    TransportError,
+)
+from gomatch.settings import Settings
+from gomatch.store import check_schema, connect_pool
+
+_CLOSE_SECONDS = 2.0
+
+
+def run(output: Output, command: Callable[[], Coroutine[object, object, None]]) -> None:
+    """Run ``command`` to its end; failures become a message and an exit code."""
+    try:
+        asyncio.run(command())
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except CommandFailed as failure:
+        output.error(str(failure), failure.reason)
+        raise typer.Exit(failure.code) from failure
+    except GomatchError as error:
+        output.error(str(error), error.code)
+        raise typer.Exit(exit_code_of(error)) from error
+
+
+def exit_code_of(error: GomatchError) -> ExitCode:
+    match error:
+        case ConfigurationError():
+            return ExitCode.USAGE
+        case StoreUnavailable() | TransportError():
+            return ExitCode.UNAVAILABLE
+        case CacheError() if not isinstance(error, CacheStale):
+            return ExitCode.UNAVAILABLE
+        case _:
+            return ExitCode.REFUSED
+
+
+def load_settings() -> Settings:
+    """From the environment. Raises ConfigurationError naming what cannot be used."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"GOMATCH_{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}"
+            for each in error.errors(include_url=False, include_input=False)
+        )
+        raise ConfigurationError(wrong) from error
+
+
+@asynccontextmanager
+async def database(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
+    """Two connections to a database of this build's schema. Raises StoreUnavailable,
+    SchemaMismatch."""
+    pool = await connect_pool(
+        settings.postgres_url.get_secret_value(),
+        size=2,
+        timeout=settings.database_timeout,
+        application="gomatch command line",
+    )
+    try:
+        await check_schema(pool)
+        yield pool
+    finally:
+        try:
+            await asyncio.wait_for(pool.close(), _CLOSE_SECONDS)
+        except TimeoutError:
+            pool.terminate()
