@@ -10,6 +10,7 @@
     │   ├── BacklogFull         accepted - applied has reached the market's limit
     │   ├── UnknownMarket
     │   ├── IdentityMismatch    the market exists with another tick, lot, base or quote
+    │   ├── DefinitionChanged   the market was configured by somebody else meanwhile
     │   ├── SchemaMismatch      the database's schema is older or newer than this program's
     │   └── Fenced              another leader owns the market: stop at once
     ├── TransportError
@@ -66,6 +67,10 @@ class UnknownMarket(StoreError):
 
 class IdentityMismatch(StoreError):
     code = "identity_mismatch"
+
+
+class DefinitionChanged(StoreError):
+    code = "definition_changed"
 
 
 class SchemaMismatch(StoreError):

@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 
 from gomatch.engine import Configure, TradingState
-from gomatch.errors import IdentityMismatch
+from gomatch.errors import DefinitionChanged, IdentityMismatch
 from gomatch.messages.codec import pack_commands
 from gomatch.messages.market import MarketDefinition
 from gomatch.store.failures import Translated
 from gomatch.store.pool import PoolUser
-from gomatch.store.records import MarketHead, MarketRecord
+from gomatch.store.records import Acceptance, MarketHead, MarketRecord
 
 _COLUMNS = "market_id, symbol, definition::text, created_at, managed_by"
 _SELECT = f"SELECT {_COLUMNS} FROM markets "  # noqa: S608
@@ -27,6 +27,8 @@ SELECT m.market_id, m.symbol, i.accepted, h.applied, h.sequence, h.epoch, h.chai
   FROM markets AS m JOIN intake AS i USING (market_id) JOIN heads AS h USING (market_id)
 """
 _FIRST_BACKLOG = 1
+_ACCEPT = "SELECT * FROM gomatch_accept($1, 1, $2, $3, '{}', '{}', '{}', '{}', '{}')"
+_REDEFINE = "UPDATE markets SET definition = $2::text::jsonb WHERE market_id = $1"
 
 
 class Markets(PoolUser):
@@ -51,6 +53,38 @@ class Markets(PoolUser):
             raise IdentityMismatch(f"market {definition.symbol} was removed meanwhile")
         _check_identity(record.definition, definition)
         return record
+
+    async def configure(
+        self, record: MarketRecord, definition: MarketDefinition, *, backlog_limit: int
+    ) -> Acceptance:
+        """Replace the definition of ``record`` and enter it as a command, both or none.
+
+        Raises ConfigurationError, IdentityMismatch, DefinitionChanged when it is no longer that
+        of ``record``, BacklogFull and StoreUnavailable.
+        """
+        _check_identity(record.definition, definition)
+        bodies = pack_commands([Configure(definition.config())])
+        text = msgspec.json.encode(definition).decode()
+        connection = await self._acquire()
+        try:
+            with Translated(writing=True):
+                async with connection.transaction():
+                    # First the market's row in intake, as everyone who accepts locks it.
+                    accepted = await connection.fetchrow(
+                        _ACCEPT, record.market_id, bodies, backlog_limit
+                    )
+                    row = await connection.fetchrow(
+                        _SELECT + "WHERE market_id = $1 FOR UPDATE", record.market_id
+                    )
+                    if _record(row).definition != record.definition:
+                        raise DefinitionChanged(
+                            f"market {record.symbol} was configured by somebody else meanwhile: "
+                            "look at it and try again"
+                        )
+                    await connection.execute(_REDEFINE, record.market_id, text)
+        finally:
+            await self._release(connection)
+        return Acceptance(*accepted)
 
     async def get(self, symbol: str) -> MarketRecord | None:
         row = await self._fetchrow(_SELECT + "WHERE symbol = $1", symbol)
@@ -82,12 +116,7 @@ class Markets(PoolUser):
         market_id = row["market_id"]
         for table in ("intake", "heads", "leases"):
             await connection.execute(f"INSERT INTO {table} (market_id) VALUES ($1)", market_id)  # noqa: S608
-        await connection.fetchrow(
-            "SELECT * FROM gomatch_accept($1, 1, $2, $3, '{}', '{}', '{}', '{}', '{}')",
-            market_id,
-            bodies,
-            _FIRST_BACKLOG,
-        )
+        await connection.fetchrow(_ACCEPT, market_id, bodies, _FIRST_BACKLOG)
         return row
 
     async def list(self) -> list[MarketRecord]:
