@@ -9,7 +9,7 @@ from gomatch.transport.hooks import TransportHooks
 _SECONDS = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 )  # fmt: skip
-_REASONS = ("content type", "header", "market", "malformed", "unknown version", "commands under")
+_REASONS = ("content type", "header", "market", "malformed", "unknown version")
 
 
 def prometheus_hooks(registry: CollectorRegistry) -> TransportHooks:

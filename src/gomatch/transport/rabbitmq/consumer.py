@@ -20,6 +20,7 @@ from gomatch.transport.rabbitmq.link import BROKER_ERRORS, BrokerLink
 from gomatch.transport.wire import decode
 
 _TIMEOUT = 5.0
+_WATCH_INTERVAL = 5.0
 _REASON_LIMIT = 500
 
 _log = logs.get(__name__)
@@ -50,11 +51,15 @@ class RabbitMQConsumer:
         self._hooks = hooks
         self._max_lengths = max_lengths
         self._connections = 0
+        self._channel: AbstractChannel | None = None
+        self._unacknowledged: deque[int] = deque()  # delivery tags
+        self._heard = False
         self._arrived: deque[AbstractIncomingMessage] = deque()  # bounded by the prefetch
         self._wake = asyncio.Event()
         self._link = BrokerLink(
             url, name=f"gomatch consumer {market}", setup=self._subscribe, hooks=hooks
         )
+        self._watch_task = asyncio.create_task(self._watch(), name=f"gomatch watch {market}")
 
     async def wait_ready(self, timeout: float) -> bool:
         return await self._link.wait_ready(timeout)
@@ -83,12 +88,16 @@ class RabbitMQConsumer:
             await self._bury(message, reason)
 
     async def close(self) -> None:
+        self._watch_task.cancel()
+        await asyncio.gather(self._watch_task, return_exceptions=True)
         await self._link.close()
         self._arrived.clear()
 
     async def _subscribe(self, connection: AbstractConnection, channel: AbstractChannel) -> None:
         # What the last connection delivered comes again on this one.
         self._connections += 1
+        self._channel = channel
+        self._unacknowledged.clear()
         self._arrived.clear()
         if await topology.ensure(
             connection, self._market, max_length=self._max_lengths.get(self._market)
@@ -102,8 +111,30 @@ class RabbitMQConsumer:
         await queue.consume(self._on_message, timeout=_TIMEOUT)
 
     async def _on_message(self, message: AbstractIncomingMessage) -> None:
+        self._heard = True
+        self._unacknowledged.append(message.delivery_tag or 0)
         self._arrived.append(message)
         self._wake.set()
+
+    async def _watch(self) -> None:
+        """Subscribe again when messages wait and none comes: where a queue is deleted and made
+        again at once, the broker may forget its consumer without a word."""
+        while True:
+            await asyncio.sleep(_WATCH_INTERVAL)
+            connection = self._link.connection
+            silent = not self._heard and len(self._unacknowledged) < self._prefetch
+            self._heard = False
+            if connection is None or not silent:
+                continue
+            try:
+                async with asyncio.timeout(_TIMEOUT):
+                    waiting = await topology.count(connection, self._market)
+            except BROKER_ERRORS as error:
+                _log.info("watch_failed", market=self._market, why=repr(error))
+                continue
+            if waiting != 0 and not self._heard:
+                _log.warning("subscription_lost", market=self._market, waiting=waiting)
+                self._link.give_up_connection()
 
     def _on_cancelled(self, *_: object) -> None:
         """The queue was deleted, or the broker ended the subscription."""
@@ -139,17 +170,26 @@ class RabbitMQConsumer:
         try:
             async with asyncio.timeout(_TIMEOUT):
                 await message.ack(multiple=multiple)
+            self._settle(message.delivery_tag or 0, multiple=multiple)
         except BROKER_ERRORS as error:
             # It comes again on the next connection, where its numbers show it as a duplicate.
             _log.info("ack_failed", market=self._market, why=repr(error))
             self._link.give_up_connection()
 
+    def _settle(self, tag: int, *, multiple: bool) -> None:
+        tags = self._unacknowledged
+        if not multiple:
+            if tag in tags:
+                tags.remove(tag)
+            return
+        while tags and tags[0] <= tag:
+            tags.popleft()
+
     async def _bury(self, message: AbstractIncomingMessage, reason: str) -> None:
         """Publish it to the dead-letter exchange with the reason, confirmed, then acknowledge it
         alone. If that fails, it stays on the queue and comes again."""
-        channel = self._link.channel
-        if channel is None:
-            return
+        channel = self._channel
+        assert channel is not None
         letter = Message(
             message.body,
             headers={

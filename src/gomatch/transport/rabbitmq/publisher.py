@@ -20,7 +20,8 @@ from gomatch.transport.rabbitmq.link import BROKER_ERRORS, BrokerLink
 from gomatch.transport.wire import CONTENT_TYPE, headers_of
 
 _IN_FLIGHT = 1_000
-_REDECLARE_INTERVAL = 1.0
+_GRACE = 1.0
+"""Seconds that a market's consumer gets to make its queue again."""
 
 _log = logs.get(__name__)
 
@@ -36,7 +37,7 @@ class RabbitMQPublisher:
         self._max_lengths = max_lengths
         self._in_flight = asyncio.Semaphore(_IN_FLIGHT)
         self._declaring = asyncio.Lock()
-        self._declared_at: dict[str, float] = {}
+        self._missing_since: dict[str, float] = {}
         self._link = BrokerLink(url, name="gomatch publisher", setup=_prepare, hooks=hooks)
 
     async def wait_ready(self, timeout: float) -> bool:
@@ -44,14 +45,16 @@ class RabbitMQPublisher:
 
     async def publish(self, batch: CommandBatch, *, timeout: float) -> None:
         """Raises PublishFailed."""
+        market = batch.market
         started = time.monotonic()
-        async with self._translated(batch.market), asyncio.timeout(timeout), self._in_flight:
+        async with self._translated(market), asyncio.timeout(timeout), self._in_flight:
             if not await self._attempt(batch):
-                await self._redeclare(batch.market)
-                if not await self._attempt(batch):
-                    self._hooks.publish_failed(batch.market, "returned")
-                    raise PublishFailed(f"no queue takes the commands of {batch.market}")
-        self._hooks.published(batch.market, time.monotonic() - started)
+                redeclared = await self._redeclare(market)
+                if not redeclared or not await self._attempt(batch):
+                    self._hooks.publish_failed(market, "returned")
+                    raise PublishFailed(f"there is no queue for the commands of {market}")
+        self._missing_since.pop(market, None)
+        self._hooks.published(market, time.monotonic() - started)
 
     async def close(self) -> None:
         await self._link.close()
@@ -75,17 +78,26 @@ class RabbitMQPublisher:
             return False
         return True
 
-    async def _redeclare(self, market: str) -> None:
-        """Of many batches that were returned together, the first makes the queue."""
-        async with self._declaring:
+    async def _redeclare(self, market: str) -> bool:
+        """Whether the queue may be there now.
+
+        A queue that vanished is left to its consumer for a moment: RabbitMQ may go on counting
+        that consumer on a queue that is made again too soon, and hand it nothing.
+        """
+        since = self._missing_since.setdefault(market, time.monotonic())
+        if time.monotonic() < since + _GRACE:
+            return False
+        async with self._declaring:  # of many that were returned together, the first declares
             connection = self._link.connection
-            recently = time.monotonic() - _REDECLARE_INTERVAL
-            if connection is None or self._declared_at.get(market, 0.0) > recently:
-                return
-            await topology.ensure(connection, market, max_length=self._max_lengths.get(market))
-            self._declared_at[market] = time.monotonic()
-            self._hooks.redeclared(market)
-            _log.warning("queue_redeclared", market=market)
+            if connection is None:
+                return False
+            if market in self._missing_since and await topology.ensure(
+                connection, market, max_length=self._max_lengths.get(market)
+            ):
+                self._hooks.redeclared(market)
+                _log.warning("queue_redeclared", market=market)
+            self._missing_since.pop(market, None)
+        return True
 
     @asynccontextmanager
     async def _translated(self, market: str) -> AsyncIterator[None]:

@@ -1,0 +1,483 @@
+"""RabbitMQTransport on a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+
+import aio_pika
+import pytest
+from aio_pika import Message
+from aio_pika.abc import AbstractRobustConnection
+
+from gomatch.cli.servers import RabbitServer
+from gomatch.errors import ConfigurationError, PublishFailed, TransportError
+from gomatch.messages.envelope import CommandBatch
+from gomatch.transport import (
+    CommandConsumer,
+    CommandPublisher,
+    Delivery,
+    RabbitMQTransport,
+    TransportHooks,
+)
+from gomatch.transport.wire import CONTENT_TYPE, headers_of
+from tests.fixtures.batches import make_batch
+from tests.fixtures.links import ProxyFactory
+from tests.fixtures.servers import wait_for_queues_on_disk
+
+MARKET = "BTC-USDT"
+QUEUE = f"gomatch.orders.{MARKET}"
+
+
+class Counts:
+    """What the hooks were told."""
+
+    def __init__(self) -> None:
+        self.seen: Counter[str] = Counter()
+        self.reasons: list[str] = []
+
+    def hooks(self) -> TransportHooks:
+        def count(name: str) -> Callable[..., None]:
+            def note(*_: object) -> None:
+                self.seen[name] += 1
+
+            return note
+
+        def dead(_: str, reason: str) -> None:
+            self.reasons.append(reason)
+
+        return TransportHooks(
+            published=count("published"),
+            publish_failed=lambda _, reason: count(reason)(),
+            reconnected=count("reconnected"),
+            connect_failed=count("connect_failed"),
+            dead_lettered=dead,
+            redeclared=count("redeclared"),
+        )
+
+
+@pytest.fixture
+def counts() -> Counts:
+    return Counts()
+
+
+@pytest.fixture
+async def transport(rabbitmq_url: str, counts: Counts) -> AsyncIterator[RabbitMQTransport]:
+    transport = RabbitMQTransport(rabbitmq_url, hooks=counts.hooks())
+    await transport.declare(MARKET)
+    yield transport
+    await transport.close()
+
+
+@pytest.fixture
+async def stranger(rabbitmq_url: str) -> AsyncIterator[AbstractRobustConnection]:
+    """Somebody else's connection to the same virtual host."""
+    async with await aio_pika.connect_robust(rabbitmq_url) as connection:
+        yield connection
+
+
+async def take_numbers(consumer: CommandConsumer, count: int) -> list[Delivery]:
+    taken: list[Delivery] = []
+    async with asyncio.timeout(30):
+        while len(taken) < count:
+            taken += await consumer.take(limit=count - len(taken), timeout=1)
+    return taken
+
+
+async def publish_until_confirmed(publisher: CommandPublisher, batch: CommandBatch) -> None:
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                return await publisher.publish(batch, timeout=5)
+            except PublishFailed:
+                await asyncio.sleep(0.05)
+
+
+async def send_raw(
+    connection: AbstractRobustConnection, body: bytes, *, content_type: str, headers: object
+) -> None:
+    channel = await connection.channel()
+    exchange = await channel.get_exchange("gomatch.orders")
+    message = Message(body, content_type=content_type, headers=headers)  # type: ignore[arg-type]
+    await exchange.publish(message, routing_key=MARKET)
+    await channel.close()
+
+
+async def dead_letters(connection: AbstractRobustConnection, count: int) -> list[Message]:
+    channel = await connection.channel()
+    queue = await channel.get_queue("gomatch.dead")
+    letters: list[Message] = []
+    async with asyncio.timeout(60):
+        while len(letters) < count:
+            letter = await queue.get(no_ack=True, fail=False)
+            if letter is None:
+                await asyncio.sleep(0.05)
+            else:
+                letters.append(letter)  # type: ignore[arg-type]
+    await channel.close()
+    return letters
+
+
+async def test_batches_arrive_whole_and_in_order(transport: RabbitMQTransport) -> None:
+    publisher = await transport.publisher()
+    consumer = await transport.consumer(MARKET, prefetch=100)
+    sent = [make_batch(MARKET, first, 3, trace=f"trace-{first}") for first in range(1, 300, 3)]
+    for batch in sent:
+        await publisher.publish(batch, timeout=5)
+    taken = await take_numbers(consumer, 100)
+    assert [delivery.batch for delivery in taken] == sent
+
+
+async def test_many_publishes_are_in_flight_at_once(
+    transport: RabbitMQTransport, counts: Counts
+) -> None:
+    publisher = await transport.publisher()
+    async with asyncio.TaskGroup() as group:
+        for first in range(1, 501):
+            group.create_task(publisher.publish(make_batch(MARKET, first), timeout=10))
+    assert counts.seen["published"] == 500
+    assert await transport.depth(MARKET) == 500
+
+
+async def test_acknowledging_one_acknowledges_all_before_it_and_none_after(
+    transport: RabbitMQTransport,
+) -> None:
+    publisher = await transport.publisher()
+    for first in range(1, 6):
+        await publisher.publish(make_batch(MARKET, first), timeout=5)
+    consumer = await transport.consumer(MARKET, prefetch=10)
+    taken = await take_numbers(consumer, 5)
+    await consumer.ack(taken[2])
+    await consumer.close()
+    again = await transport.consumer(MARKET, prefetch=10)
+    assert [d.batch.first for d in await take_numbers(again, 2)] == [4, 5]
+
+
+async def test_no_more_than_the_prefetch_is_delivered_unacknowledged(
+    transport: RabbitMQTransport,
+) -> None:
+    publisher = await transport.publisher()
+    for number in range(1, 6):
+        await publisher.publish(make_batch(MARKET, number), timeout=5)
+    consumer = await transport.consumer(MARKET, prefetch=2)
+    first, second = await take_numbers(consumer, 2)
+    assert await consumer.take(limit=10, timeout=0.3) == []
+    await consumer.ack(second)
+    assert [d.batch.first for d in await take_numbers(consumer, 2)] == [3, 4]
+    assert first.batch.first == 1
+
+
+async def test_a_purge_loses_messages_and_nothing_else(
+    transport: RabbitMQTransport, stranger: AbstractRobustConnection
+) -> None:
+    publisher = await transport.publisher()
+    await publisher.publish(make_batch(MARKET, 1), timeout=5)
+    channel = await stranger.channel()
+    await (await channel.get_queue(QUEUE)).purge()
+    consumer = await transport.consumer(MARKET, prefetch=10)
+    await publisher.publish(make_batch(MARKET, 2), timeout=5)
+    assert [d.batch.first for d in await take_numbers(consumer, 1)] == [2]
+
+
+async def test_a_deleted_queue_without_a_consumer_is_made_again_by_the_publisher(
+    transport: RabbitMQTransport, counts: Counts
+) -> None:
+    publisher = await transport.publisher()
+    await transport.delete(MARKET)
+    assert await transport.depth(MARKET) is None
+    with pytest.raises(PublishFailed, match="no queue"):
+        await publisher.publish(make_batch(MARKET, 1), timeout=5)
+    async with asyncio.TaskGroup() as group:
+        for first in range(2, 22):
+            group.create_task(publish_until_confirmed(publisher, make_batch(MARKET, first)))
+    assert await transport.depth(MARKET) == 20
+    assert counts.seen["redeclared"] == 1
+
+
+async def test_a_queue_deleted_under_its_consumer_is_made_again_and_consumed(
+    transport: RabbitMQTransport,
+) -> None:
+    publisher = await transport.publisher()
+    consumer = await transport.consumer(MARKET, prefetch=10)
+    await publisher.publish(make_batch(MARKET, 1), timeout=5)
+    taken = await take_numbers(consumer, 1)
+    await transport.delete(MARKET)
+    await consumer.ack(taken[0])
+    await publish_until_confirmed(publisher, make_batch(MARKET, 2))
+    assert [d.batch.first for d in await take_numbers(consumer, 1)] == [2]
+
+
+async def test_a_deleted_exchange_is_made_again(
+    transport: RabbitMQTransport, stranger: AbstractRobustConnection
+) -> None:
+    publisher = await transport.publisher()
+    consumer = await transport.consumer(MARKET, prefetch=10)
+    channel = await stranger.channel()
+    await channel.exchange_delete("gomatch.orders")
+    with pytest.raises(PublishFailed):
+        await publisher.publish(make_batch(MARKET, 1), timeout=5)
+    await publish_until_confirmed(publisher, make_batch(MARKET, 2))
+    assert [d.batch.first for d in await take_numbers(consumer, 1)] == [2]
+
+
+async def test_a_market_that_nobody_declared_gets_a_queue_by_publishing(
+    transport: RabbitMQTransport,
+) -> None:
+    publisher = await transport.publisher()
+    await publish_until_confirmed(publisher, make_batch("NEW-USDT", 1))
+    assert await transport.depth("NEW-USDT") == 1
+
+
+async def test_a_full_queue_refuses_and_keeps_the_oldest(
+    transport: RabbitMQTransport, counts: Counts
+) -> None:
+    await transport.declare("FULL-USDT", max_length=3)
+    publisher = await transport.publisher()
+    refused = 0
+    for first in range(1, 11):
+        try:
+            await publisher.publish(make_batch("FULL-USDT", first), timeout=5)
+        except PublishFailed as error:
+            assert "full" in str(error)  # noqa: PT017  how many are refused is the broker's
+            refused += 1
+    assert refused > 0
+    assert counts.seen["nacked"] == refused
+    consumer = await transport.consumer("FULL-USDT", prefetch=20)
+    first_delivery = (await take_numbers(consumer, 1))[0]
+    assert first_delivery.batch.first == 1
+
+
+async def test_a_cut_connection_comes_back_and_unacknowledged_batches_with_it(
+    rabbitmq_url: str, transport: RabbitMQTransport, tcp_proxy: ProxyFactory, counts: Counts
+) -> None:
+    proxy = await tcp_proxy(rabbitmq_url)
+    linked = RabbitMQTransport(proxy.url(rabbitmq_url), hooks=counts.hooks())
+    publisher = await transport.publisher()
+    consumer = await linked.consumer(MARKET, prefetch=10)
+    await publisher.publish(make_batch(MARKET, 1), timeout=5)
+    before = await take_numbers(consumer, 1)
+    proxy.drop()
+    await publisher.publish(make_batch(MARKET, 2), timeout=5)
+    after = await take_numbers(consumer, 2)
+    assert [d.batch.first for d in after] == [1, 2]
+    # The old delivery's connection is gone: this must not acknowledge anything on the new one.
+    await consumer.ack(before[0])
+    await linked.close()
+    again = await transport.consumer(MARKET, prefetch=10)
+    assert [d.batch.first for d in await take_numbers(again, 2)] == [1, 2]
+    assert counts.seen["reconnected"] >= 1
+
+
+async def test_publishing_through_a_cut_link_fails_and_works_again_once_restored(
+    rabbitmq_url: str, transport: RabbitMQTransport, tcp_proxy: ProxyFactory
+) -> None:
+    proxy = await tcp_proxy(rabbitmq_url)
+    linked = RabbitMQTransport(proxy.url(rabbitmq_url))
+    publisher = await linked.publisher()
+    await publisher.publish(make_batch(MARKET, 1), timeout=5)
+    proxy.cut()
+    with pytest.raises(PublishFailed):
+        await publisher.publish(make_batch(MARKET, 2), timeout=5)
+    proxy.restore()
+    await publish_until_confirmed(publisher, make_batch(MARKET, 3))
+    assert await transport.depth(MARKET) in (2, 3)
+    await linked.close()
+
+
+async def test_publishes_under_way_fail_when_the_link_is_cut(
+    rabbitmq_url: str, transport: RabbitMQTransport, tcp_proxy: ProxyFactory, counts: Counts
+) -> None:
+    proxy = await tcp_proxy(rabbitmq_url)
+    linked = RabbitMQTransport(proxy.url(rabbitmq_url), hooks=counts.hooks())
+    publisher = await linked.publisher()
+    proxy.stall("to_client")
+    under_way = [
+        asyncio.create_task(publisher.publish(make_batch(MARKET, first), timeout=30))
+        for first in range(1, 11)
+    ]
+    async with asyncio.timeout(10):
+        while (await transport.depth(MARKET) or 0) < 10:
+            await asyncio.sleep(0.02)
+    proxy.drop()
+    results = await asyncio.gather(*under_way, return_exceptions=True)
+    assert [type(result) for result in results] == [PublishFailed] * 10
+    assert counts.seen["disconnected"] == 10
+    proxy.restore()
+    await linked.close()
+
+
+async def test_a_stalled_broker_costs_no_more_than_the_timeout(
+    rabbitmq_url: str, transport: RabbitMQTransport, tcp_proxy: ProxyFactory
+) -> None:
+    proxy = await tcp_proxy(rabbitmq_url)
+    linked = RabbitMQTransport(proxy.url(rabbitmq_url))
+    publisher = await linked.publisher()
+    proxy.stall()
+    with pytest.raises(PublishFailed, match="in time"):
+        await publisher.publish(make_batch(MARKET, 1), timeout=0.2)
+    proxy.restore()
+    await publish_until_confirmed(publisher, make_batch(MARKET, 1))
+    await linked.close()
+
+
+async def test_confirmed_batches_survive_the_kill_of_the_broker(
+    rabbitmq_server: RabbitServer, transport: RabbitMQTransport, counts: Counts
+) -> None:
+    publisher = await transport.publisher()
+    consumer = await transport.consumer(MARKET, prefetch=100)
+    for first in range(1, 11):
+        await publisher.publish(make_batch(MARKET, first), timeout=5)
+    await wait_for_queues_on_disk(rabbitmq_server)
+    await rabbitmq_server.kill()
+    with pytest.raises(PublishFailed):
+        await publisher.publish(make_batch(MARKET, 11), timeout=5)
+    assert await transport.depth(MARKET) is None
+    with pytest.raises(TransportError):
+        await transport.declare(MARKET)
+    await rabbitmq_server.start()
+    await publish_until_confirmed(publisher, make_batch(MARKET, 12))
+    seen: set[int] = set()
+    async with asyncio.timeout(30):
+        while 12 not in seen:
+            for delivery in await consumer.take(limit=100, timeout=1):
+                seen.add(delivery.batch.first)
+                await consumer.ack(delivery)
+    assert seen >= {*range(1, 11), 12}
+    assert counts.seen["reconnected"] >= 2
+
+
+GARBAGE: list[tuple[str, bytes, str, object]] = [
+    ("content type", b"hello", "text/plain", {}),
+    ("header market", b"", CONTENT_TYPE, {}),
+    ("market 'ETH-USDT'", b"", CONTENT_TYPE, {"market": "ETH-USDT"}),
+    ("header first is None", b"", CONTENT_TYPE, {"market": MARKET}),
+    ("header first is 'one'", b"", CONTENT_TYPE, {"market": MARKET, "first": "one", "last": 1}),
+    ("header last is True", b"", CONTENT_TYPE, {"market": MARKET, "first": 1, "last": True}),
+    ("header first is out of range", b"", CONTENT_TYPE, {"market": MARKET, "first": -1, "last": 1}),
+    (
+        "header trace",
+        make_batch(MARKET, 1).bodies,
+        CONTENT_TYPE,
+        {**headers_of(make_batch(MARKET, 1)), "trace": 5},
+    ),
+    ("unknown version", b"\xff\xfe", CONTENT_TYPE, headers_of(make_batch(MARKET, 1))),
+    ("unknown version", b"", CONTENT_TYPE, headers_of(make_batch(MARKET, 1))),
+    ("malformed", b"\x01\x91\x93", CONTENT_TYPE, headers_of(make_batch(MARKET, 1))),
+    ("malformed", b"\x01" + b"\x91" * 100_000, CONTENT_TYPE, headers_of(make_batch(MARKET, 1))),
+    (
+        "3 commands under numbers 1 to 2",
+        make_batch(MARKET, 1, 3).bodies,
+        CONTENT_TYPE,
+        headers_of(make_batch(MARKET, 1, 2)),
+    ),
+    ("bytes are more than", bytes(9_000_000), CONTENT_TYPE, headers_of(make_batch(MARKET, 1))),
+]
+
+
+async def test_garbage_is_dead_lettered_with_its_reason_and_the_next_batch_is_delivered(
+    transport: RabbitMQTransport, stranger: AbstractRobustConnection, counts: Counts
+) -> None:
+    publisher = await transport.publisher()
+    consumer = await transport.consumer(MARKET, prefetch=4)
+    for number, (_, body, content_type, headers) in enumerate(GARBAGE, start=1):
+        await send_raw(stranger, body, content_type=content_type, headers=headers)
+        await publisher.publish(make_batch(MARKET, number), timeout=5)
+        (delivery,) = await take_numbers(consumer, 1)
+        assert delivery.batch == make_batch(MARKET, number)
+        await consumer.ack(delivery)
+    letters = await dead_letters(stranger, len(GARBAGE))
+    for letter, (reason, body, _, _) in zip(letters, GARBAGE, strict=True):
+        assert reason in str(letter.headers["reason"])
+        assert letter.headers["market"] == MARKET
+        assert letter.body == body
+    assert len(counts.reasons) == len(GARBAGE)
+    assert await transport.depth(MARKET) == 0
+
+
+async def test_a_rejected_batch_is_dead_lettered_alone(
+    transport: RabbitMQTransport, stranger: AbstractRobustConnection
+) -> None:
+    publisher = await transport.publisher()
+    consumer = await transport.consumer(MARKET, prefetch=10)
+    for first in range(1, 4):
+        await publisher.publish(make_batch(MARKET, first), timeout=5)
+    taken = await take_numbers(consumer, 3)
+    await consumer.reject(taken[1], reason="never accepted")
+    (letter,) = await dead_letters(stranger, 1)
+    assert letter.headers["reason"] == "never accepted"
+    assert letter.headers["first"] == 2
+    await consumer.close()
+    again = await transport.consumer(MARKET, prefetch=10)
+    assert [d.batch.first for d in await take_numbers(again, 2)] == [1, 3]
+
+
+async def test_the_second_consumer_waits_and_takes_over_when_the_first_ends(
+    transport: RabbitMQTransport,
+) -> None:
+    publisher = await transport.publisher()
+    active = await transport.consumer(MARKET, prefetch=10)
+    await publisher.publish(make_batch(MARKET, 1), timeout=5)
+    assert [d.batch.first for d in await take_numbers(active, 1)] == [1]
+    waiting = await transport.consumer(MARKET, prefetch=10)
+    await publisher.publish(make_batch(MARKET, 2), timeout=5)
+    assert [d.batch.first for d in await take_numbers(active, 1)] == [2]
+    assert await waiting.take(limit=10, timeout=0.3) == []
+    await active.close()
+    assert [d.batch.first for d in await take_numbers(waiting, 2)] == [1, 2]
+
+
+async def test_a_queue_with_other_properties_is_reported_with_what_to_do(
+    rabbitmq_url: str, stranger: AbstractRobustConnection
+) -> None:
+    channel = await stranger.channel()
+    await channel.declare_queue(QUEUE, durable=True)
+    transport = RabbitMQTransport(rabbitmq_url)
+    with pytest.raises(ConfigurationError, match=r"BTC-USDT.*Delete them"):
+        await transport.declare(MARKET)
+    await transport.close()
+
+
+async def test_declaring_twice_is_harmless_and_a_changed_length_is_reported(
+    transport: RabbitMQTransport,
+) -> None:
+    await transport.declare(MARKET)
+    with pytest.raises(ConfigurationError, match="x-max-length"):
+        await transport.declare(MARKET, max_length=5)
+
+
+async def test_deleting_what_is_not_there_is_harmless(transport: RabbitMQTransport) -> None:
+    await transport.delete(MARKET)
+    await transport.delete(MARKET)
+    assert await transport.depth(MARKET) is None
+
+
+async def test_a_broker_that_is_down_at_the_start_is_connected_to_once_it_is_there(
+    rabbitmq_url: str, transport: RabbitMQTransport, tcp_proxy: ProxyFactory, counts: Counts
+) -> None:
+    proxy = await tcp_proxy(rabbitmq_url)
+    proxy.cut()
+    linked = RabbitMQTransport(proxy.url(rabbitmq_url), hooks=counts.hooks())
+    consumer = await linked.consumer(MARKET, prefetch=10)
+    assert await consumer.take(limit=1, timeout=0.2) == []
+    async with asyncio.timeout(10):
+        while not counts.seen["connect_failed"]:
+            await asyncio.sleep(0.02)
+    proxy.restore()
+    publisher = await transport.publisher()
+    await publisher.publish(make_batch(MARKET, 1), timeout=5)
+    assert [d.batch.first for d in await take_numbers(consumer, 1)] == [1]
+    await linked.close()
+
+
+async def test_closing_ends_every_connection(rabbitmq_url: str, tcp_proxy: ProxyFactory) -> None:
+    proxy = await tcp_proxy(rabbitmq_url)
+    transport = RabbitMQTransport(proxy.url(rabbitmq_url))
+    await transport.declare(MARKET)
+    publisher = await transport.publisher()
+    await transport.consumer(MARKET, prefetch=10)
+    await publisher.publish(make_batch(MARKET, 1), timeout=5)
+    await transport.close()
+    async with asyncio.timeout(10):
+        while proxy.connections:
+            await asyncio.sleep(0.02)
