@@ -1,0 +1,45 @@
+"""Checks what must always hold, from what is stored: see docs/recovery.md and `gomatch audit`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from gomatch.audit.mirror import read_mirror
+from gomatch.audit.replay import MarketAudit
+from gomatch.audit.report import AuditReport, Finding, MarketFigures
+from gomatch.audit.snapshot import database_snapshot
+from gomatch.errors import UnknownMarket
+
+__all__ = ["AuditReport", "Finding", "MarketFigures", "audit"]
+
+
+async def audit(
+    postgres_url: str, redis_url: str | None, markets: Collection[str] | None = None
+) -> AuditReport:
+    """Audit ``markets`` (None: all) on a running or stopped system; writes nothing.
+
+    The mirrors are read first and the database after them, so that every mirror stands at a
+    sequence that the database has. Raises StoreUnavailable, and UnknownMarket.
+    """
+    report = AuditReport()
+    if redis_url is None:
+        report.unchecked.append("the Redis mirrors: no Redis was named")
+    async with database_snapshot(postgres_url) as first_look:
+        symbols = [head.symbol for head in await first_look.heads()]
+    if unknown := set(markets or ()) - set(symbols):
+        raise UnknownMarket(f"there is no market {', '.join(sorted(unknown))}")
+    wanted = [symbol for symbol in symbols if markets is None or symbol in markets]
+    mirrors = {}
+    for symbol in wanted:
+        report.markets[symbol] = MarketFigures()
+        if redis_url is not None:
+
+            def differs(kind: str, detail: str, symbol: str = symbol) -> None:
+                report.add(symbol, kind, detail)
+
+            mirrors[symbol] = await read_mirror(redis_url, symbol, differs, report.unchecked.append)
+    async with database_snapshot(postgres_url) as snapshot:
+        for head in await snapshot.heads():
+            if head.symbol in wanted:
+                await MarketAudit(snapshot, head, mirrors.get(head.symbol), report).run()
+    return report
