@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gomatch.engine.book import Book
 from gomatch.engine.events import Event, Traded
+from gomatch.engine.levels import Level
 from gomatch.engine.members import BUY, FILLED, SELL
 from gomatch.engine.order import Order
 from gomatch.engine.types import RATE_SCALE, MarketConfig
@@ -63,28 +64,35 @@ def uncross(book: Book, price: int, volume: int, out: list[Event]) -> None:
     bids, asks = book.bids, book.asks
     while volume:
         bid_level, ask_level = bids.levels[bids.heap[0]], asks.levels[asks.heap[0]]
-        bid, ask = bid_level.head, ask_level.head
-        assert bid is not None
-        assert ask is not None
+        bid, ask = bid_level.front(), ask_level.front()
         quantity = min(bid.displayed, ask.displayed)
         volume -= quantity
-        value = price * quantity
-        for order, level in ((bid, bid_level), (ask, ask_level)):
+        for order in (bid, ask):
             order.remaining -= quantity
-            order.displayed -= quantity
-            order.filled += quantity
-            order.value += value
-            level.displayed -= quantity
+            order.value += price * quantity
             book.touched[order.number] = order
-        bids.touched[bid_level.price] = bid_level
-        asks.touched[ask_level.price] = ask_level
         out.append(_trade(bid, ask, price, quantity, book.config))
         for order, level in ((bid, bid_level), (ask, ask_level)):
-            if not order.remaining:
-                book.close(order, FILLED)
-            elif not order.displayed:
-                book.refill(order, level, out)
+            _fill(book, order, level, quantity, out)
         book.last_price = price
+
+
+def _fill(book: Book, order: Order, level: Level, quantity: int, out: list[Event]) -> None:
+    """Take ``quantity`` lots that were traded off the first order of ``level``."""
+    side = book.side(order.side)
+    order.displayed -= quantity
+    level.displayed -= quantity
+    side.touched[level.price] = level
+    if order.displayed:
+        return
+    level.pass_front()
+    if order.remaining:
+        book.refill(order, level, out)
+        return
+    order.closing = FILLED
+    book.deregister(order)
+    if not level.displayed:
+        side.emptied(level)
 
 
 def _trade(bid: Order, ask: Order, price: int, quantity: int, config: MarketConfig) -> Traded:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 from gomatch.engine.events import Event, Rested
 from gomatch.engine.levels import BookSide, Level
 from gomatch.engine.members import BUY
 from gomatch.engine.order import Closing, Order
 from gomatch.engine.types import MarketConfig, Side
 
+GONE_ALLOWED = 32
+"""Closed orders that a user's numbers may hold before their share counts."""
+USERS_KEPT = 1024
+"""Users that are kept before those without open orders are forgotten."""
 UNBOUNDED = 1 << 63
 """A price beyond every price."""
 
@@ -27,6 +33,8 @@ class Book:
         "orders",
         "touched",
         "users",
+        "users_gone",
+        "users_kept",
     )
 
     def __init__(self, config: MarketConfig) -> None:
@@ -35,8 +43,10 @@ class Book:
         self.asks = BookSide(1)
         self.orders: dict[int, Order] = {}
         """Open orders in rising order of their numbers."""
-        self.users: dict[int, dict[int, Order]] = {}
-        """The same by user; a user without an open order is not in it."""
+        self.users: dict[int, list[int]] = {}
+        """Numbers of a user's open orders, rising; as many as ``users_gone`` says are closed."""
+        self.users_gone: dict[int, int] = {}
+        self.users_kept = USERS_KEPT
         self.touched: dict[int, Order] = {}
         """Orders that changed since the last drain."""
         self.next_priority = 1
@@ -54,9 +64,46 @@ class Book:
         return bool(bids and asks and -bids[0] >= asks[0])
 
     def register(self, order: Order) -> None:
-        """Count the order among the open ones; registering it again changes nothing."""
-        self.orders[order.number] = order
-        self.users.setdefault(order.terms.user, {})[order.number] = order
+        """Count the order, which is not registered yet, among the open ones."""
+        number, user = order.number, order.terms.user
+        self.orders[number] = order
+        owned = self.users.get(user)
+        if owned is None:
+            if len(self.users) >= self.users_kept:
+                self._forget_users()
+            owned = self.users[user] = []
+            self.users_gone[user] = 0
+        owned.append(number)
+
+    def deregister(self, order: Order) -> None:
+        """Count the order, which is registered, no more among the open ones."""
+        del self.orders[order.number]
+        user = order.terms.user
+        self.users_gone[user] = gone = self.users_gone[user] + 1
+        if gone > GONE_ALLOWED:
+            self.tidy_user(user)
+
+    def tidy_user(self, user: int) -> None:
+        """Drop the numbers of a user's closed orders once they are the larger part."""
+        owned = self.users[user]
+        if self.users_gone[user] * 2 > len(owned):
+            owned[:] = [number for number in owned if number in self.orders]
+            self.users_gone[user] = 0
+
+    def _forget_users(self) -> None:
+        """Forget the users without an open order."""
+        for user in [user for user, owned in self.users.items() if not self.count(user)]:
+            del self.users[user], self.users_gone[user]
+        self.users_kept = max(USERS_KEPT, 2 * len(self.users))
+
+    def count(self, user: int) -> int:
+        """How many open orders the user has."""
+        return len(self.users.get(user, ())) - self.users_gone.get(user, 0)
+
+    def of_user(self, user: int) -> list[Order]:
+        """The user's open orders by rising number."""
+        orders = self.orders
+        return [orders[number] for number in self.users.get(user, ()) if number in orders]
 
     def rest(self, order: Order, out: list[Event]) -> None:
         """Show the order, or its first slice, at the end of its level with a new priority."""
@@ -74,7 +121,8 @@ class Book:
         )
 
     def refill(self, order: Order, level: Level, out: list[Event]) -> None:
-        """Show the next slice of the first order of ``level``, whose last one is used up."""
+        """Show, at the end of ``level``, the next slice of an order whose last one is used up
+        and which has left the front."""
         terms = order.terms
         remaining = order.remaining
         order.displayed = displayed = min(terms.display, remaining)
@@ -82,29 +130,29 @@ class Book:
         self.next_priority = priority + 1
         level.displayed += displayed
         level.hidden -= displayed
-        level.rotate()
+        level.queue.append(order)
         out.append(
             Rested(
                 order.number, terms.user, terms.side, terms.price, displayed, remaining, priority
             )
         )
 
-    def withdraw(self, order: Order) -> None:
-        """Take the order off its level, if it rests; it stays registered."""
-        level = order.level
-        if level is not None:
-            self.side(order.terms.side).remove(order, level)
-            order.displayed = 0
+    def move(self, order: Order) -> Order:
+        """Take the order off its level; the order itself stays there as gone, and what is
+        returned takes its place among the open ones."""
+        moved = copy(order)
+        self.side(order.terms.side).remove(order)
+        moved.displayed = 0
+        self.orders[order.number] = moved
+        return moved
 
     def close(self, order: Order, closing: Closing) -> None:
-        """End the order, wherever it is. Its ``remaining`` becomes 0."""
-        self.withdraw(order)
-        number, user = order.number, order.terms.user
-        if self.orders.pop(number, None) is not None:
-            owned = self.users[user]
-            del owned[number]
-            if not owned:
-                del self.users[user]
+        """End the order, wherever it is; what remains of it counts as cancelled."""
+        if order.displayed:
+            self.side(order.terms.side).remove(order)
+        if order.number in self.orders:
+            self.deregister(order)
+        order.cancelled += order.remaining
         order.remaining = 0
         order.closing = closing
-        self.touched[number] = order
+        self.touched[order.number] = order

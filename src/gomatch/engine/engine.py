@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from heapq import heappush
 from itertools import islice
 
 from gomatch.engine.commands import CancelOrder, Command, NewOrder
 from gomatch.engine.events import Accepted, Event, Rejected, Rested
 from gomatch.engine.image import Image, ImageHeader, OrderImage
-from gomatch.engine.levels import Level
 from gomatch.engine.market import Market
 from gomatch.engine.members import AUCTION, BUY, GTC, LIMIT, RUNNING
 from gomatch.engine.order import Order, restore_order
@@ -131,19 +129,16 @@ class Engine:
         engine._sequence = header.sequence
         market = engine._market
         book = market.book
-        resting: list[Order] = []
-        for order_image in image.orders:
-            order = restore_order(order_image)
+        orders = [restore_order(order) for order in image.orders]
+        for order in orders:
             book.register(order)
-            if order.priority:
-                resting.append(order)
-            else:
+            if order.waiting:
                 market.stops.add(order)
-            if order_image.expiry:
+            if order.terms.expiry:
                 market.expiries.add(order)
-        resting.sort(key=lambda order: order.priority)
-        for order in resting:
-            book.side(order.terms.side).append(order)
+        for order in sorted(orders, key=lambda order: order.priority):
+            if order.displayed:
+                book.side(order.terms.side).append(order)
         book.bids.touched.clear()
         book.asks.touched.clear()
         book.last_price = header.last_price
@@ -206,19 +201,15 @@ class Engine:
         """
         self._expect(first)
         before = len(out)
-        append = out.append
         market = self._market
         book = market.book
-        orders, users = book.orders, book.users
+        orders, users, touched = book.orders, book.users, book.touched
         bids, asks = book.bids, book.asks
-        bid_heap, ask_heap = bids.heap, asks.heap
-        bid_levels, ask_levels = bids.levels, asks.levels
-        touched, touched_bids, touched_asks = book.touched, bids.touched, asks.touched
-        config = market.config
-        lowest, highest = market.lowest, market.highest
-        number = first - 1
-        for command in commands:
-            number += 1
+        bid_heap, bid_levels, touched_bids = bids.heap, bids.levels, bids.touched
+        ask_heap, ask_levels, touched_asks = asks.heap, asks.levels, asks.touched
+        lowest, highest, smallest, largest, least, most = market.plain_limits()
+        priority = book.next_priority
+        for number, command in enumerate(commands, first):
             if type(command) is NewOrder:
                 price = command.price
                 quantity = command.quantity
@@ -229,76 +220,54 @@ class Engine:
                     and command.time_in_force is GTC
                     and price >= lowest
                     and price <= highest
-                    and quantity >= config.min_quantity
-                    and quantity <= config.max_quantity
+                    and quantity >= smallest
+                    and quantity <= largest
                     and not command.display
                     and not command.post_only
                     and not command.stop_price
                     and not command.expiry
                     and owned is not None
-                    and market.state is RUNNING
-                    and not config.max_open_orders
-                    and price * quantity >= config.min_notional
+                    and len(owned) < most
+                    and price * quantity >= least
                 ):
+                    out.append(Accepted(number, command))
                     side = command.side
-                    order = Order()
-                    order.number = number
-                    order.terms = command
-                    order.remaining = quantity
-                    order.filled = order.value = 0
-                    order.triggered = False
-                    order.closing = order.previous = order.next = None
-                    touched[number] = order
-                    append(Accepted(number, command))
                     if side is BUY:
                         if ask_heap and ask_heap[0] <= price:
-                            level = None
-                        else:
-                            level = bid_levels.get(-price)
-                            if level is None:
-                                level = bid_levels[-price] = Level(-price, price)
-                                heappush(bid_heap, -price)
-                            elif level.head is None:
-                                bids.stale -= 1
-                            touched_bids[price] = level
-                    elif bid_heap and bid_heap[0] <= -price:
-                        level = None
+                            book.next_priority = priority
+                            market.start(Order(number, command, quantity), number, out)
+                            lowest, highest, smallest, largest, least, most = market.plain_limits()
+                            priority = book.next_priority
+                            continue
+                        level = bid_levels.get(-price) or bids.open_level(price)
+                        touched_bids[price] = level
                     else:
-                        level = ask_levels.get(price)
-                        if level is None:
-                            level = ask_levels[price] = Level(price, price)
-                            heappush(ask_heap, price)
-                        elif level.head is None:
-                            asks.stale -= 1
+                        if bid_heap and bid_heap[0] <= -price:
+                            book.next_priority = priority
+                            market.start(Order(number, command, quantity), number, out)
+                            lowest, highest, smallest, largest, least, most = market.plain_limits()
+                            priority = book.next_priority
+                            continue
+                        level = ask_levels.get(price) or asks.open_level(price)
                         touched_asks[price] = level
-                    if level is not None:
-                        order.level = level
-                        order.displayed = quantity
-                        order.priority = priority = book.next_priority
-                        book.next_priority = priority + 1
-                        level.displayed += quantity
-                        tail = level.tail
-                        level.tail = order
-                        if tail is None:
-                            level.head = order
-                        else:
-                            order.previous = tail
-                            tail.next = order
-                        orders[number] = owned[number] = order
-                        append(Rested(number, user, side, price, quantity, quantity, priority))
-                        continue
-                    order.level = None
-                    order.displayed = order.priority = 0
-                    market.run(order, number, out)
-                    market.finish(number, out)
-                else:
-                    market.handle(number, command, out)
+                    order = Order(number, command, quantity, quantity, priority)
+                    touched[number] = orders[number] = order
+                    owned.append(number)
+                    displayed = level.displayed
+                    if not displayed:
+                        book.side(side).stale -= 1
+                    level.displayed = displayed + quantity
+                    level.queue.append(order)
+                    out.append(Rested(number, user, side, price, quantity, quantity, priority))
+                    priority += 1
+                    continue
             elif type(command) is CancelOrder:
                 market.cancel(number, command, out)
                 continue
-            else:
-                market.handle(number, command, out)
-            config = market.config
-            lowest, highest = market.lowest, market.highest
-        self._applied = number
+            book.next_priority = priority
+            market.handle(number, command, out)
+            lowest, highest, smallest, largest, least, most = market.plain_limits()
+            priority = book.next_priority
+        book.next_priority = priority
+        self._applied = first + len(commands) - 1
         self._sequence += len(out) - before

@@ -2,8 +2,8 @@
 
 A side keeps its levels in a dict and their keys in a binary heap, best first. A level that
 empties stays in both until it comes to the top or until more than half of the heap is empty, so
-adding, removing and reviving a level cost O(log levels) at most, amortised. Within a level the
-orders form a doubly linked list.
+adding, removing and reviving a level cost O(log levels) at most, amortised. A level is empty
+when it displays nothing.
 
 A key is the price on the ask side and the negated price on the bid side: on both sides a smaller
 key is the better price, and an order may trade with a level when level.key <= its limit key.
@@ -13,46 +13,58 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
+from itertools import islice
 
 from gomatch.engine.order import Order
 
 WALK_BY_HEAP = 64
 """Levels that a walk takes off a second heap before it sorts the rest."""
 STALE_ALLOWED = 64
-"""Empty levels that a side may keep before it looks at their share."""
+"""Empty levels in a side, or orders gone from a level, that are kept before their share counts."""
 
 
 class Level:
-    """The orders that rest at one price, in time priority; quantities in lots."""
+    """The orders that rest at one price, in time priority; quantities in lots.
 
-    __slots__ = ("displayed", "head", "hidden", "key", "price", "tail")
+    The orders are ``queue[head:]`` without those that display nothing: an order that leaves from
+    the middle is only marked by that. ``gone`` counts such marks; they are dropped when the head
+    comes to them or when they are the larger part, so every order is skipped at most once.
+    """
+
+    __slots__ = ("displayed", "gone", "head", "hidden", "key", "price", "queue")
 
     def __init__(self, key: int, price: int) -> None:
         self.key = key
         self.price = price
-        self.head: Order | None = None
-        self.tail: Order | None = None
         self.displayed = 0
         self.hidden = 0
+        self.queue: list[Order] = []
+        self.head = 0
+        self.gone = 0
 
     def __iter__(self) -> Iterator[Order]:
-        order = self.head
-        while order is not None:
-            yield order
-            order = order.next
+        return (order for order in islice(self.queue, self.head, None) if order.displayed)
 
-    def rotate(self) -> None:
-        """Put the first order last."""
-        first, last = self.head, self.tail
-        if first is None or last is None or first is last:
-            return
-        self.head = second = first.next
-        if second is not None:
-            second.previous = None
-        last.next = first
-        first.previous = last
-        first.next = None
-        self.tail = first
+    def front(self) -> Order:
+        """The first order of a level that is not empty."""
+        order = self.queue[self.head]
+        while not order.displayed:
+            self.head += 1
+            self.gone -= 1
+            order = self.queue[self.head]
+        return order
+
+    def pass_front(self) -> None:
+        """Leave the first order behind, which was filled or shows its next slice at the end."""
+        self.head += 1
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Drop what lies before the head once it is the larger part."""
+        head = self.head
+        if head > STALE_ALLOWED and head * 2 > len(self.queue):
+            del self.queue[:head]
+            self.head = 0
 
 
 class BookSide:
@@ -68,55 +80,49 @@ class BookSide:
         self.touched: dict[int, Level] = {}
         """Levels that changed since the last drain, by price."""
 
+    def open_level(self, price: int) -> Level:
+        """A new level, stale until its first order arrives."""
+        key = price * self.sign
+        level = self.levels[key] = Level(key, price)
+        heappush(self.heap, key)
+        self.stale += 1
+        return level
+
     def append(self, order: Order) -> None:
         """Put the order, whose ``displayed`` is set, at the end of its price's level."""
         price = order.terms.price
         key = price * self.sign
-        level = self.levels.get(key)
-        if level is None:
-            level = self.levels[key] = Level(key, price)
-            heappush(self.heap, key)
-        elif level.head is None:
+        level = self.levels.get(key) or self.open_level(price)
+        level.queue.append(order)
+        if not level.displayed:
             self.stale -= 1
-        order.level = level
-        tail = level.tail
-        level.tail = order
-        if tail is None:
-            level.head = order
-        else:
-            order.previous = tail
-            tail.next = order
         level.displayed += order.displayed
         level.hidden += order.remaining - order.displayed
         self.touched[price] = level
 
-    def remove(self, order: Order, level: Level) -> None:
-        """Take the order out of ``level``, its level."""
-        self.unlink(order, level)
-        if level.head is None:
+    def level_of(self, order: Order) -> Level:
+        """The level on which the order rests."""
+        return self.levels[order.terms.price * self.sign]
+
+    def remove(self, order: Order) -> None:
+        """Take the resting order out of its level; it displays nothing afterwards."""
+        price = order.terms.price
+        level = self.levels[price * self.sign]
+        displayed = order.displayed
+        level.displayed -= displayed
+        level.hidden -= order.remaining - displayed
+        order.displayed = 0
+        self.touched[price] = level
+        level.gone = gone = level.gone + 1
+        if not level.displayed:
             self.emptied(level)
+        elif gone > STALE_ALLOWED and gone * 2 > len(level.queue) - level.head:
+            level.queue = list(level)
+            level.head = level.gone = 0
 
-    def unlink(self, order: Order, level: Level) -> None:
-        """As ``remove``, but leaves it to the caller to call ``emptied``."""
-        previous = order.previous
-        following = order.next
-        if previous is None:
-            level.head = following
-        else:
-            previous.next = following
-            order.previous = None
-        if following is None:
-            level.tail = previous
-        else:
-            following.previous = previous
-            order.next = None
-        order.level = None
-        level.displayed -= order.displayed
-        level.hidden -= order.remaining - order.displayed
-        self.touched[level.price] = level
-
-    def reduce(self, order: Order, level: Level, remaining: int) -> None:
+    def reduce(self, order: Order, remaining: int) -> None:
         """Leave the resting order with ``remaining`` lots, hidden ones gone first."""
+        level = self.level_of(order)
         displayed = min(order.displayed, remaining)
         level.displayed -= order.displayed - displayed
         level.hidden -= (order.remaining - order.displayed) - (remaining - displayed)
@@ -126,16 +132,18 @@ class BookSide:
 
     def emptied(self, level: Level) -> None:
         """Called once when the last order has left ``level``."""
+        level.queue.clear()
+        level.head = level.gone = 0
         heap, levels = self.heap, self.levels
         if heap[0] == level.key:
             del levels[heappop(heap)]
-            while heap and levels[heap[0]].head is None:
+            while heap and not levels[heap[0]].displayed:
                 del levels[heappop(heap)]
                 self.stale -= 1
             return
         self.stale += 1
         if self.stale > STALE_ALLOWED and self.stale * 2 > len(heap):
-            for key in [key for key in heap if levels[key].head is None]:
+            for key in [key for key in heap if not levels[key].displayed]:
                 del levels[key]
             heap[:] = levels
             heapify(heap)
@@ -152,7 +160,7 @@ class BookSide:
         for _ in range(min(size, WALK_BY_HEAP)):
             key, position = heappop(frontier)
             level = levels[key]
-            if level.head is not None:
+            if level.displayed:
                 yield level
             for child in (2 * position + 1, 2 * position + 2):
                 if child < size:
@@ -160,15 +168,13 @@ class BookSide:
         if size > WALK_BY_HEAP:
             for further in sorted(other for other in heap if other > key):
                 level = levels[further]
-                if level.head is not None:
+                if level.displayed:
                     yield level
 
     def crossing(self, limit: int) -> list[Level]:
         """The levels whose key is at most ``limit``, best first."""
         if not self.heap or self.heap[0] > limit:
             return []
-        found = [
-            level for key, level in self.levels.items() if key <= limit and level.head is not None
-        ]
+        found = [level for key, level in self.levels.items() if key <= limit and level.displayed]
         found.sort(key=lambda level: level.key)
         return found

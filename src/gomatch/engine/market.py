@@ -47,8 +47,9 @@ from gomatch.engine.members import (
     REFUSE,
     RUNNING,
     STOP,
+    UNKNOWN_ORDER,
 )
-from gomatch.engine.order import Closing, Order, new_order
+from gomatch.engine.order import TRIGGERED, Closing, Order
 from gomatch.engine.timers import Expiries, Stops
 from gomatch.engine.types import (
     RATE_SCALE,
@@ -150,6 +151,26 @@ class Market:
             raise TypeError(f"not a command: {command!r}")
         self.finish(number, out)
 
+    def plain_limits(self) -> tuple[int, int, int, int, int, int]:
+        """Lowest and highest price, smallest and largest quantity, least notional and the number
+        of the user's orders below which a plain limit order is taken without more questions."""
+        config = self.config
+        if self.state is not RUNNING:
+            return 1, 0, 1, 0, 0, 0
+        return (
+            self.lowest,
+            self.highest,
+            config.min_quantity,
+            config.max_quantity,
+            config.min_notional,
+            config.max_open_orders or UNBOUNDED,
+        )
+
+    def start(self, order: Order, number: int, out: list[Event]) -> None:
+        """Run a plain order that was just accepted and crosses, with the stops it triggers."""
+        self.run(order, number, out)
+        self.finish(number, out)
+
     def finish(self, number: int, out: list[Event]) -> None:
         """End a command after which stops may be reached."""
         if self.stops.waiting and self.state is RUNNING and self.book.last_price:
@@ -173,18 +194,21 @@ class Market:
         elif terms.time_in_force is IOC:
             self._end(order, number, BY_IMMEDIATE_OR_CANCEL, out)
         else:
-            book.register(order)
+            if order.number not in book.orders:
+                book.register(order)
             book.rest(order, out)
 
     def cancel(self, number: int, command: CancelOrder, out: list[Event]) -> None:
         user = command.user
-        order = self.book.orders.get(command.order)
+        book = self.book
+        order = book.orders.get(command.order)
         if self.state is CLOSED:
             out.append(Rejected(number, command.order, user, Reason.MARKET_CLOSED))
-        elif order is None or (user and user != order.terms.user):
-            out.append(Rejected(number, command.order, user, Reason.UNKNOWN_ORDER))
-        else:
-            self._end(order, number, BY_USER if user else BY_ADMIN, out)
+            return
+        if order is None or (user and user != order.terms.user):
+            out.append(Rejected(number, command.order, user, UNKNOWN_ORDER))
+            return
+        self._end(order, number, BY_USER if user else BY_ADMIN, out)
 
     def _end(self, order: Order, number: int, reason: Reason, out: list[Event]) -> None:
         """Cancel all that remains of the order."""
@@ -201,7 +225,7 @@ class Market:
             return
         out.append(Accepted(number, terms))
         book = self.book
-        order = book.touched[number] = new_order(number, terms)
+        order = book.touched[number] = Order(number, terms, terms.quantity)
         if terms.type >= STOP:
             book.register(order)
             self.stops.add(order)
@@ -225,7 +249,7 @@ class Market:
             return Reason.NOT_IN_AUCTION
         limit = self.config.max_open_orders
         may_stay = waits or not immediate
-        if limit and may_stay and len(self.book.users.get(terms.user, ())) >= limit:
+        if limit and may_stay and self.book.count(terms.user) >= limit:
             return Reason.TOO_MANY_OPEN_ORDERS
         if waits:
             return None
@@ -245,7 +269,7 @@ class Market:
             if self.state is not RUNNING:
                 stops.add(order)
                 continue
-            order.triggered = True
+            order.priority = TRIGGERED
             book.touched[order.number] = order
             out.append(Triggered(order.number, order.terms.user))
             reason = obstacle(book, order.terms, order.remaining)
@@ -260,13 +284,13 @@ class Market:
         if self.state is CLOSED:
             out.append(Rejected(number, 0, user, Reason.MARKET_CLOSED))
             return
-        orders = self.book.users.get(user, {}) if user else self.book.orders
+        book = self.book
+        orders = book.of_user(user) if user else list(book.orders.values())
         if not user and reason is BY_USER:
             reason = BY_ADMIN
-        count = len(orders)
-        for order in list(orders.values()):
+        for order in orders:
             self._end(order, number, reason, out)
-        out.append(AllCancelled(number, user, count))
+        out.append(AllCancelled(number, user, len(orders)))
 
     def _amend(self, number: int, command: AmendOrder, out: list[Event]) -> None:
         amendment = self._amendment(command)
@@ -274,15 +298,18 @@ class Market:
             out.append(Rejected(number, command.order, command.user, amendment))
             return
         book, terms = self.book, amendment.terms
-        order = book.touched[command.order] = book.orders[command.order]
+        order = book.orders[command.order]
+        before = order.terms
         waiting = order.waiting
-        level = order.level
-        if amendment.keeps_priority and level is not None:
-            book.side(terms.side).reduce(order, level, amendment.remaining)
-        else:
-            book.withdraw(order)
+        if waiting:
             order.remaining = amendment.remaining
-        before, order.terms = order.terms, terms
+        elif amendment.keeps_priority:
+            book.side(terms.side).reduce(order, amendment.remaining)
+        else:
+            order = book.move(order)
+            order.remaining = amendment.remaining
+        order.terms = terms
+        book.touched[command.order] = order
         if terms.expiry != before.expiry:
             self.expiries.add(order)
         if terms.stop_price != before.stop_price:
@@ -316,7 +343,7 @@ class Market:
             return reason
         order = self.book.orders.get(command.order)
         if order is None or order.terms.user != command.user:
-            return Reason.UNKNOWN_ORDER
+            return UNKNOWN_ORDER
         amendment = judge(order, command, self.config, self.time)
         if isinstance(amendment, Reason) or amendment.keeps_priority:
             return amendment

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gomatch.engine.book import UNBOUNDED, Book
+from gomatch.engine.book import GONE_ALLOWED, UNBOUNDED, Book
 from gomatch.engine.commands import NewOrder
 from gomatch.engine.events import Cancelled, Event, Traded
-from gomatch.engine.levels import BookSide, Level
+from gomatch.engine.levels import STALE_ALLOWED, BookSide, Level
 from gomatch.engine.members import (
     BUY,
     BY_SELF_TRADE,
@@ -34,10 +34,11 @@ def match(book: Book, taker: Order, limit: int, number: int, out: list[Event]) -
     prevented = (terms.self_trade or config.self_trade) is not NO_PREVENTION
     opposite = book.asks if taker_side is BUY else book.bids
     heap, levels = opposite.heap, opposite.levels
-    orders, users, touched = book.orders, book.users, book.touched
+    orders, users_gone, touched = book.orders, book.users_gone, book.touched
     maker_rate, taker_rate = config.maker_fee, config.taker_fee
+    low, high = book.low, book.high
     remaining = taker.remaining
-    filled = traded = price = last_price = 0
+    traded = last_price = 0
     stopped = False
     touched[taker_number] = taker
 
@@ -47,29 +48,34 @@ def match(book: Book, taker: Order, limit: int, number: int, out: list[Event]) -
             break
         level = levels[key]
         price = level.price
-        if price < book.low or price > book.high:
+        if price < low or price > high:
             stopped = True
             break
         opposite.touched[price] = level
-        maker = level.head
-        while remaining and maker is not None:
+        queue = level.queue
+        while remaining:
+            maker = queue[level.head]
+            displayed = maker.displayed
+            if not displayed:
+                level.head += 1
+                level.gone -= 1
+                continue
             maker_user = maker.terms.user
             if maker_user == user and prevented:
                 taker.remaining = remaining
                 _prevent(book, maker, taker, number, out)
                 remaining = taker.remaining
-                maker = level.head
+                if not level.displayed:
+                    break
+                queue = level.queue
                 continue
-            displayed = maker.displayed
             quantity = displayed if displayed < remaining else remaining
             remaining -= quantity
             maker.remaining = maker_remaining = maker.remaining - quantity
             value = price * quantity
-            filled += quantity
             traded += value
-            maker.filled += quantity
             maker.value += value
-            level.displayed -= quantity
+            level.displayed = shown = level.displayed - quantity
             last_price = price
             maker_number = maker.number
             touched[maker_number] = maker
@@ -91,49 +97,42 @@ def match(book: Book, taker: Order, limit: int, number: int, out: list[Event]) -
             if quantity < displayed:
                 maker.displayed = displayed - quantity
                 break
+            level.head += 1
             if maker_remaining:
                 book.refill(maker, level, out)
-                maker = level.head
                 continue
-            following = maker.next
             maker.displayed = 0
             maker.closing = FILLED
-            maker.level = maker.next = None
-            level.head = following
-            if following is None:
-                level.tail = None
-            else:
-                following.previous = None
             del orders[maker_number]
-            owned = users[maker_user]
-            del owned[maker_number]
-            if not owned:
-                del users[maker_user]
-            maker = following
-        if level.head is None:
-            opposite.emptied(level)
+            users_gone[maker_user] = gone = users_gone[maker_user] + 1
+            if gone > GONE_ALLOWED:
+                book.tidy_user(maker_user)
+            if not shown:
+                opposite.emptied(level)
+                break
+        if level.head > STALE_ALLOWED:
+            level.tidy()
 
-    if filled:
+    if last_price:
         book.last_price = last_price
-        taker.filled += filled
         taker.value += traded
     taker.remaining = remaining
     if not remaining and taker.closing is None:
+        taker.closing = FILLED
         if taker_number in orders:
-            book.close(taker, FILLED)
-        else:
-            taker.closing = FILLED
+            book.deregister(taker)
     return stopped
 
 
 def _prevent(book: Book, maker: Order, taker: Order, number: int, out: list[Event]) -> None:
-    """Keep two orders of one user apart; an empty level is left to the caller."""
+    """Keep two orders of one user apart."""
     mode = taker.terms.self_trade or book.config.self_trade
     user = taker.terms.user
     if mode is DECREMENT:
         taken = min(taker.remaining, maker.remaining)
         _take(book, maker, taken, number, out)
         taker.remaining -= taken
+        taker.cancelled += taken
         event = Cancelled(number, taker.number, user, taken, taker.remaining, BY_SELF_TRADE)
         out.append(event)
         if not taker.remaining:
@@ -147,18 +146,14 @@ def _prevent(book: Book, maker: Order, taker: Order, number: int, out: list[Even
 
 
 def _take(book: Book, maker: Order, quantity: int, number: int, out: list[Event]) -> None:
-    """Cancel ``quantity`` lots of a resting order, leaving an empty level to the caller."""
-    terms = maker.terms
-    side, level = book.side(terms.side), maker.level
-    assert level is not None
+    """Cancel ``quantity`` lots of a resting order."""
     left = maker.remaining - quantity
-    out.append(Cancelled(number, maker.number, terms.user, quantity, left, BY_SELF_TRADE))
+    out.append(Cancelled(number, maker.number, maker.user, quantity, left, BY_SELF_TRADE))
     if left:
-        side.reduce(maker, level, left)
+        book.side(maker.side).reduce(maker, left)
+        maker.cancelled += quantity
         book.touched[maker.number] = maker
     else:
-        side.unlink(maker, level)
-        maker.displayed = 0
         book.close(maker, CANCELLED)
 
 
@@ -210,10 +205,10 @@ def fillable(book: Book, terms: NewOrder, remaining: int) -> bool:
 def _own_levels(book: Book, side: BookSide, user: int) -> dict[int, int]:
     """What the user has resting on ``side``: lots by level key."""
     own: dict[int, int] = {}
-    for order in book.users.get(user, {}).values():
-        level = order.level
-        if level is not None and side.levels.get(level.key) is level:
-            own[level.key] = own.get(level.key, 0) + order.remaining
+    for order in book.of_user(user):
+        if order.displayed and book.side(order.terms.side) is side:
+            key = order.terms.price * side.sign
+            own[key] = own.get(key, 0) + order.remaining
     return own
 
 

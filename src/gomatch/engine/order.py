@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING
+
+import msgspec
 
 from gomatch.engine.commands import NewOrder
 from gomatch.engine.image import OrderImage
 from gomatch.engine.types import OrderType, SelfTrade, Side, TimeInForce
 
-if TYPE_CHECKING:
-    from gomatch.engine.levels import Level
+TRIGGERED = -1
 
 
 class Closing(IntEnum):
@@ -21,46 +21,25 @@ class Closing(IntEnum):
     EXPIRED = 3
 
 
-class Order:
+class Order(msgspec.Struct, gc=False, eq=False):
     """Everything about one accepted order. Read it freely; only the engine writes it.
 
     ``terms`` are what was asked for, with every amend worked in; reading them there is cheaper
-    than by the properties of the same names. ``filled`` + ``remaining`` + what was cancelled make
+    than by the properties of the same names. ``filled`` + ``remaining`` + ``cancelled`` make
     ``quantity``. ``displayed`` is the part of ``remaining`` that the book shows, ``priority`` its
-    place in time (0: never rested), ``value`` the sum of price * quantity over its fills.
-    ``triggered`` marks a former stop, ``closing`` is None while the order is open.
-
-    It has no ``__init__``: the hot path allocates it and sets every slot in line, which costs a
-    third of a constructor call.
+    place in time (0: never rested; TRIGGERED: a stop that was triggered and has not rested),
+    ``value`` the sum of price * quantity over its fills. ``closing`` is None while it is open.
     """
-
-    __slots__ = (
-        "closing",
-        "displayed",
-        "filled",
-        "level",
-        "next",
-        "number",
-        "previous",
-        "priority",
-        "remaining",
-        "terms",
-        "triggered",
-        "value",
-    )
 
     number: int
     terms: NewOrder
     remaining: int
-    filled: int
-    value: int
-    displayed: int
-    priority: int
-    triggered: bool
-    closing: Closing | None
-    level: Level | None
-    previous: Order | None
-    next: Order | None
+    displayed: int = 0
+    priority: int = 0
+    value: int = 0
+    cancelled: int = 0
+    """What self-trade prevention, a cancel or the expiry took, in lots."""
+    closing: Closing | None = None
 
     @property
     def open(self) -> bool:
@@ -69,7 +48,12 @@ class Order:
     @property
     def waiting(self) -> bool:
         """Whether this is a stop that has not been triggered."""
-        return self.closing is None and self.terms.stop_price > 0 and not self.triggered
+        return self.closing is None and self.priority == 0 and self.terms.stop_price > 0
+
+    @property
+    def triggered(self) -> bool:
+        """Whether this is a former stop."""
+        return self.priority != 0 and self.terms.stop_price > 0
 
     @property
     def user(self) -> int:
@@ -87,6 +71,11 @@ class Order:
     def quantity(self) -> int:
         """The total in lots, after amends."""
         return self.terms.quantity
+
+    @property
+    def filled(self) -> int:
+        """Lots traded."""
+        return self.terms.quantity - self.remaining - self.cancelled
 
     @property
     def price(self) -> int:
@@ -150,18 +139,6 @@ class Order:
         )
 
 
-def new_order(number: int, terms: NewOrder) -> Order:
-    """An order that nothing has happened to yet."""
-    order = Order()
-    order.number = number
-    order.terms = terms
-    order.remaining = terms.quantity
-    order.filled = order.value = order.displayed = order.priority = 0
-    order.triggered = False
-    order.closing = order.level = order.previous = order.next = None
-    return order
-
-
 def restore_order(image: OrderImage) -> Order:
     """The open order that gave ``image``, not yet part of any book."""
     terms = NewOrder(
@@ -178,11 +155,12 @@ def restore_order(image: OrderImage) -> Order:
         post_only=image.post_only,
         client_order_id=image.client_order_id,
     )
-    order = new_order(image.number, terms)
-    order.remaining = image.remaining
-    order.filled = image.filled
-    order.value = image.value
-    order.displayed = image.displayed
-    order.priority = image.priority
-    order.triggered = image.triggered
-    return order
+    return Order(
+        number=image.number,
+        terms=terms,
+        remaining=image.remaining,
+        displayed=image.displayed,
+        priority=image.priority,
+        value=image.value,
+        cancelled=image.quantity - image.filled - image.remaining,
+    )
