@@ -1,0 +1,7 @@
+#!/bin/sh
+# The whole suite on real servers, which the fixtures start and stop. Arguments go to pytest.
+set -eu
+cd "$(dirname "$0")/.."
+if [ $# -gt 0 ]; then exec pytest "$@"; fi
+pytest -q tests/unit/engine --cov=gomatch.engine --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
+exec pytest -q tests --ignore=tests/unit/engine
