@@ -165,6 +165,9 @@ class MarketAudit:
         out: list[Event] = []
         engine.advance(row.time, out)
         for number in range(row.first_number, row.last_number + 1):
+            if number not in self._waiting:
+                # Reported where the gap was read.
+                raise _Broken
             command, accepted_at = self._waiting.pop(number)
             self._orders.entered(
                 number, command, accepted_at, time=row.time, sequence=row.last_sequence
