@@ -24,6 +24,9 @@ _LEVELS = 25_000
 
 _LEVEL_BYTES = 21
 
+_BUY = int(Side.BUY)
+_SIDES = frozenset((_BUY, int(Side.SELL)))
+
 Levels = tuple[dict[int, int], dict[int, int]]
 """(bids, asks): price in ticks to displayed lots, 0 when the level is gone."""
 
@@ -124,14 +127,17 @@ def part_events(part: pb.Batch) -> list[Event]:
 
 def read_levels(triples: Sequence[int], into: Levels) -> None:
     """Add (side, price, displayed) triples to the changed levels. Raises CodecError."""
+    if not triples:
+        return
     if len(triples) % 3:
         raise CodecError("levels do not come in threes")
+    sides, prices, displayed = triples[0::3], triples[1::3], triples[2::3]
+    if min(prices) < 1 or min(displayed) < 0 or not _SIDES.issuperset(sides):
+        raise CodecError("a level has an impossible side, price or quantity")
+    levels = list(zip(sides, prices, displayed, strict=True))
     bids, asks = into
-    values = iter(triples)
-    for side, price, displayed in zip(values, values, values, strict=True):
-        if price < 1 or displayed < 0 or side not in (Side.BUY, Side.SELL):
-            raise CodecError(f"impossible level: side {side}, price {price}, lots {displayed}")
-        (bids if side == Side.BUY else asks)[price] = displayed
+    bids.update((price, lots) for side, price, lots in levels if side == _BUY)
+    asks.update((price, lots) for side, price, lots in levels if side != _BUY)
 
 
 def read_summary(message: pb.Summary) -> Summary:

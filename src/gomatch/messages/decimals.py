@@ -7,7 +7,7 @@ from fractions import Fraction
 
 DIGITS_BEFORE = 15
 DIGITS_AFTER = 9
-SCALE = 10**DIGITS_AFTER
+SCALE: int = 10**DIGITS_AFTER
 """A decimal is held as an integer count of 1e-9."""
 
 _DECIMAL = re.compile(r"(0|[1-9][0-9]{0,14})(?:\.([0-9]{1,9}))?", re.ASCII)
@@ -31,8 +31,8 @@ def parse_decimal(text: str) -> int:
         raise DecimalError("not a plain decimal number")
     whole, fraction = match.groups()
     if fraction is None:
-        return int(whole) * SCALE
-    return int(whole) * SCALE + int(fraction.ljust(DIGITS_AFTER, "0"))
+        return int(f"{whole}{'0' * DIGITS_AFTER}")
+    return int(whole + fraction.ljust(DIGITS_AFTER, "0"))
 
 
 def parse_signed_decimal(text: str) -> int:

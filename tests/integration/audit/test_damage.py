@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
@@ -34,7 +33,7 @@ COUNT = 400
 
 
 @pytest.fixture
-async def site(database_url: str, redis_url: str) -> AsyncIterator[tuple[str, str]]:
+async def site(database_url: str, redis_url: str) -> tuple[str, str]:
     """A market with a few hundred commands behind it, stopped in order, and clean."""
     settings = Settings(
         postgres_url=SecretStr(database_url),
