@@ -101,6 +101,8 @@ class FeedInput:
         if part.first_sequence > view.sequence + 1:
             raise SequenceGap(f"{part.first_sequence} came after {view.sequence}")
         events = part_events(part)
+        if events:
+            view.waits.add(part.first_sequence, part.events, count=len(events))
         known = view.sequence + 1 - part.first_sequence
         first, events = part.first_sequence + known, events[known:]
         read_levels(part.levels, self._batch_levels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ from gomatch_api.feeds.texts import MarketTexts
 from gomatch_api.times import format_time
 
 SIDE = {side: side.name.lower() for side in Side}
+OPPOSITE = {Side.BUY: SIDE[Side.SELL], Side.SELL: SIDE[Side.BUY]}
 TYPE = {kind: kind.name.lower() for kind in OrderType}
 TIME_IN_FORCE = {value: value.name.lower() for value in TimeInForce}
 SELF_TRADE = {mode: None if mode is SelfTrade.DEFAULT else mode.name.lower() for mode in SelfTrade}
@@ -157,7 +159,7 @@ def _maker_fill(e: Traded, texts: MarketTexts, sequence: int, time: str) -> Priv
         time,
         sequence,
         f"{texts.prefix}{e.maker_order}",
-        "sell" if e.taker_side is Side.BUY else "buy",
+        OPPOSITE[e.taker_side],
         "maker",
         texts.prices[e.price],
         texts.quantities[e.quantity],
@@ -258,7 +260,7 @@ def private_events(
     An order that trades with another of its own user's gives two fills of the same sequence,
     the maker's first. ``prev`` is 0 until the stream fills it in.
     """
-    found: dict[int, list[PrivateEvent]] = {}
+    found: defaultdict[int, list[PrivateEvent]] = defaultdict(list)
     time_text = format_time(time)
     sequence = first_sequence - 1
     for event in events:
@@ -268,19 +270,19 @@ def private_events(
             user = event.order.user  # type: ignore[union-attr]
             if user in users:
                 view = _accepted(event, texts, sequence, time_text)  # type: ignore[arg-type]
-                found.setdefault(user, []).append(view)
+                found[user].append(view)
         elif kind is Traded:
             maker, taker = event.maker_user, event.taker_user  # type: ignore[union-attr]
             if maker in users:
                 view = _maker_fill(event, texts, sequence, time_text)  # type: ignore[arg-type]
-                found.setdefault(maker, []).append(view)
+                found[maker].append(view)
             if taker in users:
                 view = _taker_fill(event, texts, sequence, time_text)  # type: ignore[arg-type]
-                found.setdefault(taker, []).append(view)
+                found[taker].append(view)
         else:
             make = _OF_ONE_USER.get(kind)
             if make is not None:
                 user = event.user  # type: ignore[union-attr]
                 if user in users:
-                    found.setdefault(user, []).append(make(event, texts, sequence, time_text))
+                    found[user].append(make(event, texts, sequence, time_text))
     return found

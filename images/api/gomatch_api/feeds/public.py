@@ -10,6 +10,7 @@ import msgspec
 
 from gomatch.engine import Side, TradingState
 from gomatch_api.feeds.depth import DepthSnapshot
+from gomatch_api.feeds.private import SIDE
 from gomatch_api.feeds.texts import MarketTexts
 from gomatch_api.times import format_time
 
@@ -24,8 +25,7 @@ def state_name(state: TradingState) -> str:
     return state.name.lower()
 
 
-@dataclass(frozen=True, slots=True)
-class PublicTrade:
+class PublicTrade(msgspec.Struct, frozen=True, gc=False):
     """``sequence`` is the trade's id; price in ticks, quantity in lots, time in microseconds."""
 
     sequence: int
@@ -122,7 +122,7 @@ def trades_text(
             trade.sequence,
             texts.prices[trade.price],
             texts.quantities[trade.quantity],
-            "buy" if trade.taker_side is Side.BUY else "sell",
+            SIDE[trade.taker_side],
             time if trade.time == trades[0].time else format_time(trade.time),
         )
         for trade in trades

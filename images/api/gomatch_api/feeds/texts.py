@@ -28,7 +28,7 @@ class _Cache(dict[int, str]):
 class MarketTexts:
     """``prices[ticks]`` and ``quantities[lots]`` are decimal strings."""
 
-    __slots__ = ("_lot", "_tick", "prefix", "prices", "quantities", "quote", "symbol")
+    __slots__ = ("_fees", "_lot", "_tick", "prefix", "prices", "quantities", "quote", "symbol")
 
     def __init__(self, definition: MarketDefinition) -> None:
         self.symbol = definition.symbol
@@ -36,6 +36,7 @@ class MarketTexts:
         self.quote = definition.quote
         self._tick = definition.tick
         self._lot = definition.lot
+        self._fees: dict[int, str] = {}
         self.prices = _Cache(definition.tick)
         self.quantities = _Cache(definition.lot)
 
@@ -43,8 +44,13 @@ class MarketTexts:
         return self.prices[ticks] if ticks else None
 
     def fee(self, count: int) -> str:
-        """A fee in the quote asset; 0 is by far the most frequent."""
-        return format_product(count, self._tick, self._lot) if count else "0"
+        """A fee in the quote asset."""
+        text = self._fees.get(count)
+        if text is None:
+            if len(self._fees) >= _CACHE_LIMIT:
+                self._fees.clear()
+            text = self._fees[count] = format_product(count, self._tick, self._lot)
+        return text
 
     def levels(self, levels: list[tuple[int, int]]) -> list[tuple[str, str]]:
         prices, quantities = self.prices, self.quantities

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from gomatch.engine import Event, Side, Traded, TradingState
+from gomatch.engine import Event, Traded, TradingState
 from gomatch.messages.applied import Summary
 from gomatch.messages.market import MarketDefinition
 from gomatch_api.feeds.depth import DepthBook, DepthSnapshot
@@ -174,7 +174,6 @@ class MarketView:
         through = first_sequence + len(events) - 1
         self.sequence = through
         self.time = time
-        self.waits.add(first_sequence, events)
         self._take_trades(first_sequence, events, time)
         if self._orders:
             concerned = private_events(
@@ -242,7 +241,7 @@ class MarketView:
 
     def _take_trades(self, first_sequence: int, events: Sequence[Event], time: int) -> None:
         trades = [
-            PublicTrade(sequence, event.price, event.quantity, Side(event.taker_side), time)
+            PublicTrade(sequence, event.price, event.quantity, event.taker_side, time)
             for sequence, event in enumerate(events, first_sequence)
             if type(event) is Traded
         ]

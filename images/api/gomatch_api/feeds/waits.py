@@ -15,8 +15,9 @@ from gomatch.observability import logs
 _log = logs.get(__name__)
 
 SequencedEvent = tuple[int, Event]
-Part = tuple[int, Sequence[Event]]
-"""(first sequence, events)"""
+Part = tuple[int, bytes]
+"""(first sequence, the compact form of the events): a tenth of the memory of the events, which are
+needed only when somebody asks."""
 
 
 class AppliedRow(Protocol):
@@ -40,12 +41,15 @@ class AppliedReader(Protocol):
 
 def by_command(parts: Iterable[Part], *, after: int) -> dict[int, list[SequencedEvent]]:
     """Group a batch's events by the command they follow from. A command's first event carries
-    its number; those without one, and with an older one, belong to the command before."""
+    its number; those without one, and with an older one, belong to the command before.
+
+    Raises CodecError.
+    """
     groups: dict[int, list[SequencedEvent]] = {}
     current = after
     group: list[SequencedEvent] = []
-    for first, events in parts:
-        for sequence, event in enumerate(events, first):
+    for first, packed in parts:
+        for sequence, event in enumerate(unpack_events(packed), first):
             number = getattr(event, "number", 0)
             if number > current:
                 current = number
@@ -82,7 +86,7 @@ class ResultWaits:
     """Remembers the last ``recent_events`` events, so that a result that came before the wait
     began is found too; at most ``limit`` numbers are waited for at once."""
 
-    def __init__(self, *, recent_events: int = 50_000, limit: int = 50_000) -> None:
+    def __init__(self, *, recent_events: int = 20_000, limit: int = 50_000) -> None:
         self.applied = 0
         self._recent_limit = recent_events
         self._limit = limit
@@ -95,10 +99,12 @@ class ResultWaits:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, first_sequence: int, events: Sequence[Event]) -> None:
-        """Events of the batch that is coming in."""
-        self._parts.append((first_sequence, events))
-        self._parts_size += len(events)
+    def add(self, first_sequence: int, packed: bytes, *, count: int) -> None:
+        """Events of the batch that is coming in; a part that comes again replaces itself."""
+        while self._parts and self._parts[-1][0] >= first_sequence:
+            self._parts.pop()
+        self._parts.append((first_sequence, packed))
+        self._parts_size += count
 
     def complete(self, applied: int) -> None:
         """The batch is whole: its commands up to ``applied`` have their results."""
@@ -185,8 +191,8 @@ class ResultWaits:
                 continue
             rows = await reader.rows_from_number(number, 1)
             for row in rows:
-                events = unpack_events(row.events)
-                groups = by_command([(row.first_sequence, events)], after=row.first_number - 1)
+                part = (row.first_sequence, row.events)
+                groups = by_command([part], after=row.first_number - 1)
                 for missed in wait.missed:
                     if missed in groups:
                         wait.found[missed] = groups[missed]
