@@ -27,8 +27,13 @@ _CLOSE_SECONDS = 2.0
 
 def run(output: Output, command: Callable[[], Coroutine[object, object, None]]) -> None:
     """Run ``command`` to its end; failures become a message and an exit code."""
+    run_program(output, lambda: asyncio.run(command()))
+
+
+def run_program(output: Output, program: Callable[[], None]) -> None:
+    """The same for what brings its own event loop."""
     try:
-        asyncio.run(command())
+        program()
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     except CommandFailed as failure:

@@ -1,0 +1,1 @@
+"""What `gomatch up` is made of: a whole venue on one machine."""

@@ -1,0 +1,107 @@
+"""API and each matcher as a process of its own, started again when one ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from gomatch.cli.local.markets import MarketWatch
+from gomatch.cli.servers.ports import free_port, is_listening
+from gomatch.cli.servers.process import ServerProcess
+from gomatch.observability import logs
+from gomatch.settings import Settings
+from gomatch.store import connect_pool
+
+_POLL_SECONDS = 0.2
+_RESTART_SECONDS = 1.0
+_STOP_SECONDS = 20.0
+_READY_SECONDS = 30.0
+
+_log = logs.get(__name__)
+
+
+async def serve(
+    settings: Settings,
+    environment: Mapping[str, str],
+    *,
+    folder: Path,
+    stop: asyncio.Event,
+    ready: Callable[[int], None],
+) -> None:
+    """Until ``stop``; then first the API ends, then the matchers. ``environment`` carries the
+    settings to the processes; their logs are in ``folder``. Raises StoreUnavailable."""
+    callback = free_port()
+    port = settings.api_port or free_port()
+    shared = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("GOMATCH_")},
+        **environment,
+        "GOMATCH_API_PORT": str(port),
+        "GOMATCH_CALLBACK_PORT": str(callback),
+        "GOMATCH_CALLBACK_TARGETS": f"127.0.0.1:{callback}",
+    }
+    stop_matchers = asyncio.Event()
+    pool = await connect_pool(
+        settings.postgres_url.get_secret_value(),
+        size=2,
+        timeout=settings.database_timeout,
+        application="gomatch up",
+    )
+
+    async def lead(symbol: str) -> None:
+        arguments = ["gomatch_matcher"]
+        variables = {**shared, "GOMATCH_MARKET": symbol, "GOMATCH_MATCHER_PORT": "0"}
+        await _keep_running(arguments, variables, folder / f"matcher-{symbol}.log", stop_matchers)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(MarketWatch(pool, start=lead, stop=stop_matchers).run())
+            api = group.create_task(
+                _keep_running(["gomatch_api"], shared, folder / "api.log", stop)
+            )
+            if await _listening(port, stop):
+                ready(port)
+            await api
+            stop_matchers.set()
+    finally:
+        await pool.close()
+
+
+async def _keep_running(
+    module: list[str], environment: Mapping[str, str], log: Path, stop: asyncio.Event
+) -> None:
+    """Run ``python -m module`` until ``stop``, again after it ended by itself."""
+    while not stop.is_set():
+        process = ServerProcess(
+            [sys.executable, "-m", *module], log=log, environment=environment, folder=log.parent
+        )
+        try:
+            while process.running and not stop.is_set():
+                await _pause(stop, _POLL_SECONDS)
+        finally:
+            if not stop.is_set():
+                _log.warning("process_ended", program=module[0], log=str(log))
+            await asyncio.to_thread(process.stop, _STOP_SECONDS)
+        await _pause(stop, _RESTART_SECONDS)
+
+
+async def _listening(port: int, stop: asyncio.Event) -> bool:
+    try:
+        async with asyncio.timeout(_READY_SECONDS):
+            while not stop.is_set():
+                if is_listening(port):
+                    return True
+                await _pause(stop, _POLL_SECONDS)
+    except TimeoutError:
+        _log.error("api_not_listening", port=port)
+    return False
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,135 @@
+"""`gomatch up`: a whole venue on this machine, to try it out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvloop
+from pydantic import SecretStr
+
+from gomatch.cli.local import processes, single
+from gomatch.cli.local.first_run import prepare_database
+from gomatch.cli.local.folder import DataFolder
+from gomatch.cli.output import Output
+from gomatch.cli.servers import LocalServer, PostgresServer, RabbitServer, RedisServer
+from gomatch.cli.session import load_settings, run_program
+from gomatch.observability import logs
+from gomatch.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    @app.command()
+    def up(
+        real: Annotated[
+            bool, typer.Option("--real", help="RabbitMQ, and a process for each part.")
+        ] = False,
+        data: Annotated[Path | None, typer.Option(help="Where everything is kept.")] = None,
+        port: Annotated[
+            int | None, typer.Option(help="The API's port; 0 takes a free one.", min=0, max=65535)
+        ] = None,
+    ) -> None:
+        """Start servers, API and matchers; Ctrl-C stops them in order. Not for production.
+
+        Servers named by GOMATCH_POSTGRES_URL, GOMATCH_REDIS_URL and, with --real,
+        GOMATCH_AMQP_URL are used instead of starting one.
+        """
+        output = Output()
+
+        def program() -> None:
+            settings = load_settings()
+            changes: dict[str, object] = {"log_format": "console"}
+            if port is not None:
+                changes["api_port"] = port
+            settings = settings.model_copy(update=changes)
+            logs.configure(level="warning", style="console")
+            folder = DataFolder(data or settings.data)
+            with folder.locked():
+                uvloop.run(_up(settings, folder, output, real=real))
+
+        run_program(output, program)
+
+
+async def _up(settings: Settings, folder: DataFolder, output: Output, *, real: bool) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        variables = await _servers(folder, stack, real=real)
+        variables["GOMATCH_SERVER_KEY"] = (
+            settings.server_key.get_secret_value() or folder.server_key()
+        )
+        settings = settings.model_copy(
+            update={
+                "postgres_url": SecretStr(variables["GOMATCH_POSTGRES_URL"]),
+                "redis_url": SecretStr(variables["GOMATCH_REDIS_URL"]),
+                "server_key": SecretStr(variables["GOMATCH_SERVER_KEY"]),
+                "transport": "rabbitmq" if real else "inprocess",
+                "callback_port": 0,
+            }
+        )
+        token = await prepare_database(settings)
+
+        def ready(port: int) -> None:
+            variables["GOMATCH_URL"] = f"http://127.0.0.1:{port}"
+            stack.enter_context(folder.environment(variables))
+            _greet(output, port, token)
+
+        if real:
+            await processes.serve(settings, variables, folder=folder.path, stop=stop, ready=ready)
+        else:
+            await single.serve(settings, stop=stop, ready=ready)
+        output.note("stopped; everything is kept in " + str(folder.path))
+
+
+async def _servers(folder: DataFolder, stack: AsyncExitStack, *, real: bool) -> dict[str, str]:
+    """URLs by variable, of servers that are given or started here and stopped at the end."""
+    wanted: list[tuple[str, type[LocalServer], str]] = [
+        ("GOMATCH_POSTGRES_URL", PostgresServer, "postgres"),
+        ("GOMATCH_REDIS_URL", RedisServer, "redis"),
+    ]
+    if real:
+        wanted.append(("GOMATCH_AMQP_URL", RabbitServer, "rabbitmq"))
+    urls: dict[str, str] = {}
+    for variable, kind, name in wanted:
+        given = os.environ.get(variable)
+        if given:
+            urls[variable] = given
+            continue
+        server = kind(folder.path / name)
+        stack.push_async_callback(server.stop)
+        await server.start()
+        urls[variable] = server.url
+    return urls
+
+
+def _greet(output: Output, port: int, token: str | None) -> None:
+    url = f"http://127.0.0.1:{port}"
+    lines = [f"gomatch is up at {url} (OpenAPI: {url}/openapi.json). Ctrl-C stops it."]
+    if token:
+        lines += [
+            "",
+            "The key of user demo, shown this once:",
+            "",
+            f"    export GOMATCH_TOKEN={token}",
+        ]
+    else:
+        lines.append("Another key: gomatch keys create --user NAME --scopes read,trade")
+    lines += [
+        "",
+        "A first order:",
+        "",
+        f'    curl -s {url}/v1/orders -H "Authorization: Bearer $GOMATCH_TOKEN" \\',
+        "      -H 'Content-Type: application/json' \\",
+        (
+            '      -d \'{"market":"BTC-USDT","side":"sell","type":"limit","price":"50000.00",'
+            '"quantity":"0.01"}\''
+        ),
+    ]
+    typer.echo("\n".join(lines))

@@ -1,0 +1,1 @@
+"""What `gomatch watch` is made of: the stream, the book that follows from it, the screen."""
