@@ -23,6 +23,7 @@ async def test_a_market_survives_an_engine_that_raises(
             redis_url,
             rabbitmq_url,
             tmp_path,
+            settings={"GOMATCH_RESULT_TIMEOUT": "30"},
             matcher_settings={"GOMATCH_TEST_BUG_AT": str(BUG)},
         ) as venue,
         followed(venue, 1) as clients,
@@ -51,7 +52,7 @@ async def test_a_market_survives_an_engine_that_raises(
 
 
 async def _offend(venue: Venue, token: str) -> dict[str, object]:
-    async with httpx.AsyncClient(timeout=20) as http:
+    async with httpx.AsyncClient(timeout=40) as http:
         answer = await http.post(
             f"{venue.apis[0].url}/v1/orders?wait=result",
             headers={"Authorization": f"Bearer {token}"},

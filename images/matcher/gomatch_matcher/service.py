@@ -148,7 +148,11 @@ class MatcherService:
             epoch = await self._wait_for_lease(leadership, market, stop)
             if epoch is None:
                 return
-            await self._lead(_Tools(pool, mirror, leadership, market, epoch), stop)
+            # It outlives terms: what a term leaves unacknowledged the next reads from PostgreSQL,
+            # and acknowledges with what comes later.
+            consumer = await self._transport.consumer(self.symbol, prefetch=settings.prefetch)
+            stack.push_async_callback(consumer.close)
+            await self._lead(_Tools(pool, mirror, leadership, consumer, market, epoch), stop)
 
     async def _wait_for_lease(
         self, leadership: Leadership, market: MarketRecord, stop: asyncio.Event
@@ -253,10 +257,7 @@ class MatcherService:
             self._report(recovered)
             gc.freeze()
             committed = CommittedState(recovered.engine, epoch=tools.epoch, chain=head.chain)
-            consumer: CommandConsumer = await self._transport.consumer(
-                self.symbol, prefetch=settings.prefetch
-            )
-            stack.push_async_callback(consumer.close)
+            consumer = tools.consumer
             cache = CacheWriter(
                 mirror=tools.mirror,
                 committed=committed,
@@ -346,6 +347,7 @@ class _Tools:
     pool: asyncpg.Pool
     mirror: BookMirror
     leadership: Leadership
+    consumer: CommandConsumer
     market: MarketRecord
     epoch: int
     cache: CacheWriter | None = None

@@ -173,8 +173,6 @@ class BookSide:
 
     def crossing(self, limit: int) -> list[Level]:
         """The levels whose key is at most ``limit``, best first."""
-        if not self.heap or self.heap[0] > limit:
-            return []
         found = [level for key, level in self.levels.items() if key <= limit and level.displayed]
         found.sort(key=lambda level: level.key)
         return found

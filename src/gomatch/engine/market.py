@@ -132,13 +132,11 @@ class Market:
             self.book.close(order, Closing.EXPIRED)
 
     def handle(self, number: int, command: Command, out: list[Event]) -> None:
-        """Carry the command out, with the stops that it triggers."""
+        """Carry the command out, with the stops that it triggers. A CancelOrder, which triggers
+        none, goes to ``cancel``."""
         kind = type(command)
         if kind is NewOrder:
             self._enter(number, command, out)  # type: ignore[arg-type]
-        elif kind is CancelOrder:
-            self.cancel(number, command, out)  # type: ignore[arg-type]
-            return
         elif isinstance(command, AmendOrder):
             self._amend(number, command, out)
         elif isinstance(command, CancelAll):

@@ -218,6 +218,6 @@ def _ahead(level: Level, user: int) -> int:
     lots = 0
     for order in level:
         if order.terms.user == user:
-            break
+            return lots
         lots += order.displayed
-    return lots
+    raise AssertionError("the user has no order on this level")

@@ -76,6 +76,11 @@ def translate(error: BaseException, *, writing: bool) -> StoreError | None:
         return StoreUnavailable("PostgreSQL did not answer in time", outcome_unknown=writing)
     if isinstance(error, OSError):
         return StoreUnavailable(f"PostgreSQL cannot be reached: {error}", outcome_unknown=writing)
+    if isinstance(error, asyncpg.InternalClientError):
+        # What asyncpg raises when the session ends in the middle of a COPY.
+        return StoreUnavailable(
+            f"the PostgreSQL connection is unusable: {error}", outcome_unknown=writing
+        )
     if isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError):
         return StoreUnavailable(
             f"the PostgreSQL connection is closed: {error}", outcome_unknown=writing
