@@ -68,14 +68,20 @@ async def _once(feed: MarketFeed, output: Output, levels: int, timeout: float) -
 async def _live(feed: MarketFeed, levels: int) -> None:
     """Redraws a few times a second, however many messages come."""
     changed = asyncio.Event()
-    with Live(console=Console(), screen=True, auto_refresh=False) as live:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(feed.follow(lambda _: changed.set()))
-            while True:
+    following = asyncio.create_task(feed.follow(lambda _: changed.set()))
+    following.add_done_callback(lambda _: changed.set())
+    try:
+        with Live(console=Console(), screen=True, auto_refresh=False) as live:
+            while not following.done():
                 await changed.wait()
                 changed.clear()
                 live.update(screen(feed.state, feed.status, levels=levels), refresh=True)
                 await asyncio.sleep(_REFRESH_SECONDS)
+    finally:
+        following.cancel()
+        await asyncio.wait((following,))
+    # It only ends by failing.
+    following.result()
 
 
 def snapshot(state: MarketState, levels: int) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -46,9 +47,10 @@ class MarketFeed:
         """Return once every channel has told where it stands. Raises CommandFailed when the
         API refuses, or cannot be reached."""
         try:
-            async for _ in self._messages():
-                if self.state.complete:
-                    return
+            async with aclosing(self._messages()) as messages:
+                async for _ in messages:
+                    if self.state.complete:
+                        return
         except Broken as error:
             raise CommandFailed(
                 f"{self._url}: {error}", ExitCode.UNAVAILABLE, reason="unreachable"
@@ -60,9 +62,10 @@ class MarketFeed:
         attempts = 0
         while True:
             try:
-                async for message in self._messages():
-                    attempts = 0
-                    changed(message)
+                async with aclosing(self._messages()) as messages:
+                    async for message in messages:
+                        attempts = 0
+                        changed(message)
             except Gap as gap:
                 # A new connection begins with a snapshot of everything.
                 self.status = f"missed something on {gap.channel}, starting over"
@@ -74,7 +77,7 @@ class MarketFeed:
                 changed(b"")
                 await asyncio.sleep(delay)
 
-    async def _messages(self) -> AsyncIterator[bytes]:
+    async def _messages(self) -> AsyncGenerator[bytes, None]:
         """The messages of one connection. Raises Broken, Gap, CommandFailed."""
         try:
             async with connect(
