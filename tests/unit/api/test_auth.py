@@ -104,7 +104,11 @@ async def test_other_tokens_are_refused(header: str) -> None:
 
 async def test_a_signature_covers_everything_that_matters() -> None:
     keys = await ring(FakeKeys(key()))
-    right = {"method": "POST", "target": "/v1/orders?wait=result", "body": b"{}"}
+    right: dict[str, Any] = {
+        "method": "POST",
+        "target": "/v1/orders?wait=result",
+        "body": b"{}",
+    }
     assert keys.authenticate(signed(), **right).user_id == 7
     for change in ({"method": "PUT"}, {"target": "/v1/orders"}, {"body": b"{ }"}):
         assert refusal(keys, signed(), **{**right, **change}) is codes.SIGNATURE_INVALID
@@ -115,7 +119,7 @@ async def test_a_signature_covers_everything_that_matters() -> None:
 @pytest.mark.parametrize("offset", [-6_000, 6_000])
 async def test_a_signature_is_good_for_five_seconds(offset: int) -> None:
     keys = await ring(FakeKeys(key()))
-    request = {"method": "POST", "target": "/v1/orders?wait=result", "body": b"{}"}
+    request: dict[str, Any] = {"method": "POST", "target": "/v1/orders?wait=result", "body": b"{}"}
     assert refusal(keys, signed(offset_ms=offset), **request) is codes.TIMESTAMP_EXPIRED
 
 

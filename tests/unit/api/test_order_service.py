@@ -234,7 +234,7 @@ async def test_the_key_must_have_the_scope_and_its_rate() -> None:
 
 async def test_items_may_come_decoded() -> None:
     venue = await Venue.open()
-    raw = [new(), json.dumps(new()).encode(), {"action": "?"}, b"{"]
+    raw: list[Any] = [new(), json.dumps(new()).encode(), {"action": "?"}, b"{"]
     results = await venue.orders.submit(principal(), raw)
     assert [result.status for result in results] == [202, 202, 422, 400]
 
