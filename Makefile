@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: install up test lint format proto bench lock clean
+.PHONY: install up test lint format proto lock clean
 
 install: .venv/.installed
 
@@ -24,9 +24,6 @@ format: install
 
 proto: install
 	scripts/proto.sh
-
-bench: install
-	scripts/bench.sh
 
 lock: install
 	uv pip compile --universal --python-version 3.11 --all-extras --generate-hashes --quiet --output-file requirements.lock pyproject.toml
