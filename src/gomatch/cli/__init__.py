@@ -21,7 +21,6 @@ _COMMANDS = (
     "markets",
     "orders",
     "watch",
-    "load",
     "audit",
     "replay",
     "settings",
