@@ -126,7 +126,7 @@ def is_whole(replica: Replica, market: ScriptedMarket) -> bool:
 async def test_every_replica_gets_every_batch() -> None:
     market = ScriptedMarket()
     async with replicas(2) as (one, two), fanout(market, [one.port, two.port]) as running:
-        await until(lambda: running.connected == 2)
+        await until(lambda: one.view.ready and two.view.ready)
         for _ in range(50):
             buy(market, running)
             await asyncio.sleep(0)
@@ -139,7 +139,7 @@ async def test_a_replica_that_was_away_gets_what_it_missed_once() -> None:
     resumed: list[int] = []
     hooks = FanoutHooks(resumed=resumed.append)
     async with replicas(2) as (one, two), fanout(market, [one.port, two.port], hooks=hooks) as out:
-        await until(lambda: out.connected == 2)
+        await until(lambda: one.view.ready and two.view.ready)
         for _ in range(10):
             buy(market, out)
         await until(lambda: is_whole(one, market) and is_whole(two, market))
@@ -176,7 +176,7 @@ async def test_a_replica_that_cannot_resume_restarts_from_an_image(reason: str) 
     limits = StreamLimits(resume_events=10 if reason == "far_behind" else 1_000, backoff_limit=0.1)
     async with replicas(1) as (one,):
         async with fanout(market, [one.port], limits=limits) as out:
-            await until(lambda: out.connected == 1)
+            await until(lambda: one.view.ready)
             buy(market, out)
             await until(lambda: is_whole(one, market))
         for _ in range(20):
@@ -194,7 +194,7 @@ async def test_a_replica_that_cannot_resume_restarts_from_an_image(reason: str) 
 async def test_a_cancel_all_of_many_orders_arrives_whole() -> None:
     market = ScriptedMarket()
     async with replicas(1) as (one,), fanout(market, [one.port]) as out:
-        await until(lambda: out.connected == 1)
+        await until(lambda: one.view.ready)
         buy(market, out, 30_000)
         out.publish(market.step([CancelAll(1)]))
         await until(lambda: is_whole(one, market))
@@ -206,8 +206,8 @@ async def test_an_old_leader_is_refused() -> None:
     market.epoch = 3
     reasons: list[str] = []
     async with replicas(1) as (one,):
-        async with fanout(market, [one.port]) as out:
-            await until(lambda: out.connected == 1)
+        async with fanout(market, [one.port]):
+            await until(lambda: one.view.ready)
         market.epoch = 2
         async with fanout(market, [one.port], hooks=FanoutHooks(dropped=reasons.append)):
             await until(lambda: "failed_precondition" in reasons)
@@ -239,7 +239,7 @@ async def test_a_frozen_replica_delays_nobody_and_catches_up_when_it_thaws() -> 
                 hooks=FanoutHooks(dropped=reasons.append),
             ) as out,
         ):
-            await until(lambda: out.connected == 2)
+            await until(lambda: out.connected == 2 and healthy.view.ready)
             child.send_signal(signal.SIGSTOP)
             for _ in range(40):
                 buy(market, out, 500)
@@ -259,7 +259,7 @@ async def test_a_frozen_replica_delays_nobody_and_catches_up_when_it_thaws() -> 
 async def test_garbage_on_the_port_hurts_nobody() -> None:
     market = ScriptedMarket()
     async with replicas(1) as (one,), fanout(market, [one.port]) as out:
-        await until(lambda: out.connected == 1)
+        await until(lambda: one.view.ready)
         for data in (
             b"\x00\xff" * 5_000,
             b"GET / HTTP/1.1\r\n\r\n",
@@ -298,7 +298,7 @@ async def test_a_gap_ends_the_stream_with_a_status() -> None:
         assert one.ended == ["sequence_gap"]
         assert not one.view.connected
         async with fanout(market, [one.port]) as out:
-            await until(lambda: out.connected == 1)
+            await until(lambda: one.view.ready)
             buy(market, out)
             await until(lambda: is_whole(one, market))
 
