@@ -81,7 +81,7 @@ def _install_handlers(app: FastAPI, services: Services) -> None:
 
 def _validation_problem(error: RequestValidationError) -> Problem:
     first: dict[str, Any] = dict(error.errors()[0])
-    field = str(first["loc"][-1])[:100]
+    field = next(name for name in reversed(first["loc"]) if isinstance(name, str))[:100]
     if first["type"] == "missing":
         return Problem(codes.MISSING_FIELD, f"`{field}` is required.", field=field)
     return Problem(codes.INVALID_VALUE, f"{first['msg']}.", field=field)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -23,7 +24,10 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 RawHeaders = list[tuple[bytes, bytes]]
 
-DISCARD_LIMIT = 64 << 20
+BODY_SECONDS = 20.0
+"""Time that a request's body has to arrive."""
+
+DISCARD_LIMIT = 32 << 20
 """Bytes of a body that is too large that are still read, so that the client gets the answer."""
 
 _encode = msgspec.json.Encoder().encode
@@ -68,13 +72,11 @@ class HotRequest:
             raise Problem(codes.UNSUPPORTED_MEDIA_TYPE, "Send `Content-Type: application/json`.")
         if b"content-encoding" in self.headers:
             raise Problem(codes.UNSUPPORTED_MEDIA_TYPE, "Send the body without an encoding.")
-        message = await self._receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        body: bytes = message.get("body", b"")
-        if message.get("more_body") or len(body) > self.limit:
-            return await self._rest(body, more=message.get("more_body", False))
-        return body
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                return await self._body()
+        except TimeoutError:
+            raise Problem(codes.REQUEST_TIMEOUT, headers={"connection": "close"}) from None
 
     def waits(self) -> bool:
         """Whether ``?wait=result`` was given. Raises Problem on another value."""
@@ -91,22 +93,27 @@ class HotRequest:
         query: bytes = self.scope["query_string"]
         return dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True)).get(name)
 
-    async def _rest(self, first: bytes, *, more: bool) -> bytes:
-        parts = [first]
-        size = len(first)
-        while more:
+    async def _body(self) -> bytes:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body") and len(body) <= self.limit:
+            return body
+        parts = [body]
+        size = len(body)
+        while message.get("more_body") and size <= DISCARD_LIMIT:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise ClientGone
             part: bytes = message.get("body", b"")
-            more = message.get("more_body", False)
             size += len(part)
             if size <= self.limit:
                 parts.append(part)
-            elif size > DISCARD_LIMIT:
-                break
         if size > self.limit:
-            raise Problem(codes.BODY_TOO_LARGE, f"At most {self.limit} bytes.")
+            # What has not been read by now is not waited for.
+            headers = {"connection": "close"} if message.get("more_body") else {}
+            raise Problem(codes.BODY_TOO_LARGE, f"At most {self.limit} bytes.", headers=headers)
         return b"".join(parts)
 
 

@@ -35,6 +35,7 @@ UNKNOWN_ORDER: Final = ProblemCode("unknown_order", 404, "There is no such order
 METHOD_NOT_ALLOWED: Final = ProblemCode(
     "method_not_allowed", 405, "This address does not take this method"
 )
+REQUEST_TIMEOUT: Final = ProblemCode("request_timeout", 408, "The body did not come in time")
 CLIENT_ORDER_ID_REUSED: Final = ProblemCode(
     "client_order_id_reused", 409, "Another order was sent under this client_order_id"
 )

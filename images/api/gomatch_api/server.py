@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from gomatch_api.app import create_app
+from gomatch_api.http_protocol import HttpProtocol
 from gomatch_api.services import Services
 from gomatch_api.stream import uvicorn_options
 
@@ -26,7 +27,7 @@ class ApiServer:
             uvicorn.Config(
                 create_app(services),
                 loop="none",
-                http="httptools",
+                http=HttpProtocol,
                 lifespan="off",
                 log_config=None,
                 access_log=False,

@@ -26,6 +26,7 @@ BODY = (
     codes.DUPLICATE_KEY,
     codes.BODY_TOO_LARGE,
     codes.UNSUPPORTED_MEDIA_TYPE,
+    codes.REQUEST_TIMEOUT,
 )
 ACCEPTANCE = (
     codes.NOT_ACCEPTED,
