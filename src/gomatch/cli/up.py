@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import signal
+import socket
+import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +22,7 @@ from gomatch.cli.local.folder import DataFolder
 from gomatch.cli.output import Output
 from gomatch.cli.servers import LocalServer, PostgresServer, RabbitServer, RedisServer
 from gomatch.cli.session import load_settings, run_program
+from gomatch.errors import ConfigurationError
 from gomatch.observability import logs
 from gomatch.settings import Settings
 
@@ -36,6 +40,9 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Start servers, API and matchers; Ctrl-C stops them in order. Not for production.
 
+        The first run makes two markets and a key, which it prints. Everything is kept between
+        runs.
+
         Servers named by GOMATCH_POSTGRES_URL, GOMATCH_REDIS_URL and, with --real,
         GOMATCH_AMQP_URL are used instead of starting one.
         """
@@ -43,11 +50,12 @@ def register(app: typer.Typer) -> None:
 
         def program() -> None:
             settings = load_settings()
-            changes: dict[str, object] = {"log_format": "console"}
             if port is not None:
-                changes["api_port"] = port
-            settings = settings.model_copy(update=changes)
-            logs.configure(level="warning", style="console")
+                settings = settings.model_copy(update={"api_port": port})
+            # People look at this; what happens in order need not be told unless asked for.
+            level = settings.log_level if "GOMATCH_LOG_LEVEL" in os.environ else "warning"
+            logs.configure(level=level, style="console")
+            check_port(settings.api_host, settings.api_port)
             folder = DataFolder(data or settings.data)
             with folder.locked():
                 uvloop.run(_up(settings, folder, output, real=real))
@@ -79,7 +87,7 @@ async def _up(settings: Settings, folder: DataFolder, output: Output, *, real: b
         def ready(port: int) -> None:
             variables["GOMATCH_URL"] = f"http://127.0.0.1:{port}"
             stack.enter_context(folder.environment(variables))
-            _greet(output, port, token)
+            _greet(port, token)
 
         if real:
             await processes.serve(settings, variables, folder=folder.path, stop=stop, ready=ready)
@@ -109,9 +117,14 @@ async def _servers(folder: DataFolder, stack: AsyncExitStack, *, real: bool) -> 
     return urls
 
 
-def _greet(output: Output, port: int, token: str | None) -> None:
+def _greet(port: int, token: str | None) -> None:
     url = f"http://127.0.0.1:{port}"
-    lines = [f"gomatch is up at {url} (OpenAPI: {url}/openapi.json). Ctrl-C stops it."]
+    lines = [
+        f"gomatch is up at {url}; Ctrl-C stops it.",
+        "",
+        f"    OpenAPI      {url}/openapi.json",
+        f"    WebSocket    ws://127.0.0.1:{port}/v1/stream",
+    ]
     if token:
         lines += [
             "",
@@ -120,7 +133,12 @@ def _greet(output: Output, port: int, token: str | None) -> None:
             f"    export GOMATCH_TOKEN={token}",
         ]
     else:
-        lines.append("Another key: gomatch keys create --user NAME --scopes read,trade")
+        lines += [
+            "",
+            "The first run printed the key of user demo. Another one:",
+            "",
+            f"    {_program()} keys create --user demo --scopes read,trade",
+        ]
     lines += [
         "",
         "A first order:",
@@ -133,3 +151,23 @@ def _greet(output: Output, port: int, token: str | None) -> None:
         ),
     ]
     typer.echo("\n".join(lines))
+
+
+def _program() -> str:
+    """How this command was called, to be pasted."""
+    path = Path(sys.argv[0])
+    return (
+        shlex.quote(sys.argv[0]) if path.name == "gomatch" else f"{sys.executable} -m gomatch.cli"
+    )
+
+
+def check_port(host: str, port: int) -> None:
+    """Said before servers are started for nothing. Raises ConfigurationError."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigurationError(
+                f"{host}:{port} cannot be used ({error.strerror}): give another with --port"
+            ) from error

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import httpx
 import pytest
 
 from gomatch.cli.servers.ports import free_port
-from gomatch.cli.servers.process import ServerProcess
+from gomatch.cli.servers.process import ServerProcess, is_alive, process_tree
 
 
 class Up:
@@ -32,7 +34,7 @@ class Up:
                 *options,
             ],
             log=self._log,
-            environment={"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1"},
+            environment={"PATH": os.environ["PATH"], "GOMATCH_DATA": str(folder / "data")},
             folder=folder,
         )
 
@@ -41,6 +43,18 @@ class Up:
             while "A first order" not in self._log.read_text():
                 assert self._process.running, self._log.read_text()
                 await asyncio.sleep(0.05)
+        return self._log.read_text()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def said(self, text: str) -> str:
+        """Wait until it ended by itself; what it said."""
+        async with asyncio.timeout(60):
+            while self._process.running:
+                await asyncio.sleep(0.05)
+        assert text in self._log.read_text()
         return self._log.read_text()
 
     async def stop(self) -> None:
@@ -86,3 +100,87 @@ async def test_a_new_user_trades_and_finds_it_again(options: list[str], folder: 
             assert [trade["price"] for trade in trades] == ["50000"]
     finally:
         await again.stop()
+
+
+async def test_a_second_one_on_the_same_folder_says_which_runs(folder: Path) -> None:
+    first, second = Up(folder), None
+    try:
+        await first.greeting()
+        second = Up(folder)
+        await second.said(f"another `gomatch up` (process {first.pid}) runs")
+    finally:
+        await first.stop()
+        if second is not None:
+            await second.stop()
+
+
+async def test_a_taken_port_is_said_before_anything_starts(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        up = Up(folder, "--port", str(taken.getsockname()[1]))
+        await up.said("give another with --port")
+        await up.stop()
+    assert not (folder / "data" / "postgres").exists()
+
+
+async def test_a_market_made_meanwhile_is_served_within_seconds(folder: Path) -> None:
+    up = Up(folder)
+    try:
+        match = re.search(r"GOMATCH_TOKEN=(\S+)", await up.greeting())
+        assert match is not None
+        # The command finds the venue by the folder's environment file.
+        await run_gomatch(folder, "markets", "create", "SOL-USDT", "--tick", "0.01", "--lot", "0.1")
+        order = {
+            "market": "SOL-USDT",
+            "side": "buy",
+            "type": "limit",
+            "price": "9.00",
+            "quantity": "1",
+        }
+        async with (
+            httpx.AsyncClient(
+                base_url=f"http://127.0.0.1:{up.port}",
+                headers={"Authorization": f"Bearer {match[1]}"},
+                timeout=20,
+            ) as client,
+            asyncio.timeout(20),
+        ):
+            while (answer := await client.post("/v1/orders", json=order)).status_code != 202:
+                await asyncio.sleep(0.1)
+            placed = f"/v1/orders/{answer.json()['id']}"
+            while (await client.get(placed)).json()["status"] != "open":
+                await asyncio.sleep(0.1)
+    finally:
+        await up.stop()
+
+
+async def test_nothing_stays_behind_when_it_is_killed_and_the_data_is_there_again(
+    folder: Path,
+) -> None:
+    up = Up(folder, "--real")
+    await up.greeting()
+    family = process_tree(up.pid)
+    assert len(family) > 10
+    os.kill(up.pid, signal.SIGKILL)
+    async with asyncio.timeout(60):
+        while any(is_alive(pid) for pid in family):
+            await asyncio.sleep(0.1)
+    again = Up(folder, "--real")
+    try:
+        assert "GOMATCH_TOKEN=" not in await again.greeting()
+    finally:
+        await up.stop()
+        await again.stop()
+
+
+async def run_gomatch(folder: Path, *arguments: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "gomatch.cli",
+        *arguments,
+        env={"PATH": os.environ["PATH"], "GOMATCH_DATA": str(folder / "data")},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 0, said.decode()

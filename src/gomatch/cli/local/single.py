@@ -11,7 +11,8 @@ from gomatch.cli.local.markets import MarketWatch
 from gomatch.errors import GomatchError
 from gomatch.observability import logs
 from gomatch.settings import Settings
-from gomatch.transport import InProcessTransport
+from gomatch.store import Markets
+from gomatch.transport import InProcessTransport, prometheus_hooks
 from gomatch_api.main import tune_collector
 from gomatch_api.server import ApiServer
 from gomatch_api.services import open_services
@@ -25,24 +26,26 @@ _log = logs.get(__name__)
 
 async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[int], None]) -> None:
     """Until ``stop``; then first the API ends, then the matchers. ``ready`` is called with the
-    API's port. Raises StoreUnavailable, OSError (a port is taken)."""
+    API's port once all markets that exist are served. Raises StoreUnavailable, OSError (a port is
+    taken)."""
     tune_collector()
-    transport = InProcessTransport()
+    transport = InProcessTransport(hooks=prometheus_hooks(CollectorRegistry()))
     stop_matchers = asyncio.Event()
     async with open_services(settings, transport=transport) as services:
-        targets = f"127.0.0.1:{services.callback_port}"
-        for_matchers = settings.model_copy(update={"callback_targets": targets})
-
-        async def lead(symbol: str) -> None:
-            await _lead(for_matchers, symbol, transport, stop_matchers)
-
+        targets = f"{settings.callback_host}:{services.callback_port}"
+        matchers = _Matchers(
+            settings.model_copy(update={"callback_targets": targets}), transport, stop_matchers
+        )
+        watch = MarketWatch(services.pool, start=matchers.run, stop=stop_matchers)
         server = ApiServer(services, host=settings.api_host, port=settings.api_port)
-        watch = MarketWatch(services.pool, start=lead, stop=stop_matchers)
         async with asyncio.TaskGroup() as group:
             group.create_task(watch.run())
             try:
                 await server.start()
-                ready(server.port)
+                for market in await Markets(services.pool).list():
+                    await matchers.wait_leading(market.symbol, stop)
+                if not stop.is_set():
+                    ready(server.port)
                 await stop.wait()
             finally:
                 await server.stop()
@@ -50,19 +53,34 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[int
     await transport.close()
 
 
-async def _lead(
-    settings: Settings, symbol: str, transport: InProcessTransport, stop: asyncio.Event
-) -> None:
-    """One market's matcher until ``stop``; what ends it by an error is logged and tried again."""
-    while not stop.is_set():
-        service = MatcherService(
-            settings,
-            market=symbol,
-            transport=transport,
-            metrics=MatcherMetrics(CollectorRegistry(), symbol),
-        )
-        try:
-            await service.run(stop)
-        except GomatchError:
-            _log.exception("matcher_ended", market=symbol)
-            await asyncio.sleep(_RESTART_SECONDS)
+class _Matchers:
+    def __init__(
+        self, settings: Settings, transport: InProcessTransport, stop: asyncio.Event
+    ) -> None:
+        self._settings = settings
+        self._transport = transport
+        self._stop = stop
+        self._services: dict[str, MatcherService] = {}
+
+    async def run(self, symbol: str) -> None:
+        """Serve one market until told to stop; one that fails is started again."""
+        while not self._stop.is_set():
+            service = self._services[symbol] = MatcherService(
+                self._settings,
+                market=symbol,
+                transport=self._transport,
+                metrics=MatcherMetrics(CollectorRegistry(), symbol),
+            )
+            try:
+                await service.run(self._stop)
+            except GomatchError as error:
+                _log.error("matcher_failed", market=symbol, why=str(error))
+                await asyncio.sleep(_RESTART_SECONDS)
+
+    async def wait_leading(self, symbol: str, stop: asyncio.Event) -> None:
+        """Returns when the market is served, or when all is to stop."""
+        while not stop.is_set():
+            service = self._services.get(symbol)
+            if service is not None and service.status.leading:
+                return
+            await asyncio.sleep(0.02)

@@ -22,9 +22,3 @@ def free_port() -> int:
                 continue
             return port
     raise OSError(f"no free port between {_FIRST} and {_LAST} on 127.0.0.1")
-
-
-def is_listening(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -90,7 +90,7 @@ class ServerProcess:
         _signal_all(members, signal.SIGKILL)
         self._process.wait()
         deadline = time.monotonic() + 10
-        while any(_alive(pid) for pid in members) and time.monotonic() < deadline:
+        while any(is_alive(pid) for pid in members) and time.monotonic() < deadline:
             time.sleep(0.005)
         self._dismiss_watchdog()
 
@@ -171,7 +171,8 @@ def _parent(pid: int) -> int | None:
     return int(fields[1]) if fields else None
 
 
-def _alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """False for one that ended and only waits to be noticed by its parent, too."""
     fields = _stat(pid)
     return bool(fields) and fields[0] != "Z"
 
