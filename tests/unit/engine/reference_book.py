@@ -1,17 +1,10 @@
-"""The rules of matching once more, in the plainest way: lists that are sorted whenever asked.
-
-Written from docs/matching-rules.md, without the engine's data structures or control flow; slow, and
-short enough to be checked by reading. It decides nothing about what a field may hold on its own:
-that (`order_fault`, configurations) is tested by tables.
-"""
+"""A slow book written from docs/matching-rules.md: one plain list of orders, searched and sorted
+anew at every step. It shares nothing with the engine but the vocabulary of values."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from math import ceil
-
-import msgspec
 
 from gomatch.engine import (
     Accepted,
@@ -27,8 +20,11 @@ from gomatch.engine import (
     Configured,
     Event,
     Expired,
+    Image,
+    ImageHeader,
     MarketConfig,
     NewOrder,
+    OrderImage,
     OrderType,
     Reason,
     Rejected,
@@ -43,510 +39,646 @@ from gomatch.engine import (
     Triggered,
     Uncrossed,
 )
-from gomatch.engine.entry import configuration_fault, order_fault
 
-RUNNING, AUCTION = TradingState.RUNNING, TradingState.AUCTION
-NO_ENTRY = {
-    TradingState.CANCEL_ONLY: Reason.MARKET_CANCEL_ONLY,
-    TradingState.HALTED: Reason.MARKET_HALTED,
-    TradingState.CLOSED: Reason.MARKET_CLOSED,
-}
+BILLION = 1_000_000_000
+IMMEDIATE = (TimeInForce.IOC, TimeInForce.FOK)
+STOPS = (OrderType.STOP, OrderType.STOP_LIMIT)
+LIMITS = (OrderType.LIMIT, OrderType.STOP_LIMIT)
 
 
 @dataclass
-class Ref:
-    """An open order. ``priority`` 0: it does not stand in the book."""
-
+class Entry:
     number: int
-    terms: NewOrder
-    remaining: int
+    user: int
+    side: Side
+    type: OrderType
+    time_in_force: TimeInForce
+    self_trade: SelfTrade
+    post_only: bool
+    price: int
+    stop_price: int
+    display: int
+    expiry: int
+    client_order_id: str
+    quantity: int
+    filled: int = 0
+    cancelled: int = 0
     shown: int = 0
+    value: int = 0
     priority: int = 0
-    waiting: bool = False
+    triggered: bool = False
 
     @property
-    def side(self) -> Side:
-        return self.terms.side
+    def remaining(self) -> int:
+        return self.quantity - self.filled - self.cancelled
 
     @property
-    def price(self) -> int:
-        return self.terms.price
+    def resting(self) -> bool:
+        return self.priority > 0
+
+    @property
+    def waiting(self) -> bool:
+        return self.type in STOPS and not self.triggered
 
 
-@dataclass
+def ceiling_fee(value: int, rate: int) -> int:
+    exact = Fraction(value * rate, BILLION)
+    return -((-exact.numerator) // exact.denominator)
+
+
 class ReferenceBook:
-    config: MarketConfig = field(default_factory=MarketConfig)
-    state: TradingState = RUNNING
-    time: int = 0
-    last: int = 0
-    next_priority: int = 1
-    open: list[Ref] = field(default_factory=list)
-    out: list[Event] = field(default_factory=list)
-    number: int = 0
-    band: tuple[int, int] | None = None
+    def __init__(
+        self, config: MarketConfig | None = None, state: TradingState = TradingState.RUNNING
+    ) -> None:
+        self.config = config or MarketConfig()
+        self.state = state
+        self.open: list[Entry] = []
+        self.time = 0
+        self.applied = 0
+        self.sequence = 0
+        self.last = 0
+        self.next_priority = 1
+        self.low: int | None = None
+        self.high: int | None = None
+        self.out: list[Event] = []
 
-    # Looking
+    # What the outside sees
 
-    def book(self, side: Side) -> list[Ref]:
-        """What stands on a side: price, then time."""
-        standing = [one for one in self.open if one.side is side and one.priority]
-        sign = -1 if side is Side.BUY else 1
-        return sorted(standing, key=lambda one: (sign * one.price, one.priority))
+    def image(self) -> Image:
+        header = ImageHeader(
+            self.time,
+            self.applied,
+            self.sequence,
+            self.state,
+            self.last,
+            self.next_priority,
+            self.config,
+        )
+        orders = [
+            OrderImage(
+                e.number,
+                e.user,
+                e.side,
+                e.type,
+                e.time_in_force,
+                e.self_trade,
+                e.post_only,
+                e.price,
+                e.stop_price,
+                e.display,
+                e.expiry,
+                e.quantity,
+                e.remaining,
+                e.filled,
+                e.shown,
+                e.value,
+                e.priority,
+                e.triggered,
+                e.client_order_id,
+            )
+            for e in sorted(self.open, key=lambda e: e.number)
+        ]
+        return Image(header, orders)
 
-    def opposite(self, terms: NewOrder) -> list[Ref]:
-        return self.book(Side.SELL if terms.side is Side.BUY else Side.BUY)
+    def depth(self, side: Side) -> list[tuple[int, int]]:
+        prices = {e.price for e in self.open if e.side is side and e.resting}
+        return [
+            (p, sum(e.shown for e in self.open if e.side is side and e.resting and e.price == p))
+            for p in sorted(prices, reverse=side is Side.BUY)
+        ]
 
-    def find(self, number: int) -> Ref | None:
-        return next((one for one in self.open if one.number == number), None)
+    def advance(self, time: int) -> list[Event]:
+        self.out = []
+        self.time = max(self.time, time)
+        due = [e for e in self.open if e.expiry and e.expiry <= self.time]
+        for entry in sorted(due, key=lambda e: (e.expiry, e.number)):
+            self.out.append(Expired(entry.number, entry.user, entry.remaining))
+            self.open.remove(entry)
+        self.sequence += len(self.out)
+        return self.out
 
-    def within_limit(self, terms: NewOrder, price: int) -> bool:
-        if not terms.price:
-            return True
-        return price <= terms.price if terms.side is Side.BUY else price >= terms.price
-
-    def within_band(self, price: int) -> bool:
-        return self.band is None or self.band[0] <= price <= self.band[1]
-
-    def reference(self) -> int:
-        return self.last or self.config.reference_price
-
-    # Commands
-
-    def advance(self, time: int) -> None:
-        if time <= self.time:
-            return
-        self.time = time
-        due = [one for one in self.open if one.terms.expiry and one.terms.expiry <= time]
-        for one in sorted(due, key=lambda each: (each.terms.expiry, each.number)):
-            self.out.append(Expired(one.number, one.terms.user, one.remaining))
-            self.open.remove(one)
-
-    def apply(self, number: int, command: Command) -> None:
+    def apply(self, number: int, command: Command) -> list[Event]:
+        assert number == self.applied + 1
+        self.out = []
         self.number = number
-        reference = self.reference()
-        self.band = None
-        if self.config.band_mode is not BandMode.NONE and reference:
-            width = int(Fraction(reference * self.config.band, 10**9))
-            self.band = (reference - width, reference + width)
+        self.fix_band()
         if isinstance(command, NewOrder):
-            self.enter(command)
+            self.new(command)
         elif isinstance(command, CancelOrder):
-            self.cancel(command)
+            self.cancel_one(command)
         elif isinstance(command, AmendOrder):
             self.amend(command)
         elif isinstance(command, CancelAll):
             self.cancel_all(command)
         elif isinstance(command, SetState):
             self.set_state(command)
-        elif isinstance(command, Configure):
+        else:
             self.configure(command)
         self.look_at_stops()
+        self.applied = number
+        self.sequence += len(self.out)
+        return self.out
 
-    def enter(self, terms: NewOrder) -> None:
-        refusal = self.refusal(terms)
-        if refusal:
-            self.out.append(Rejected(self.number, self.number, terms.user, refusal))
-            return
-        self.out.append(Accepted(self.number, terms))
-        order = Ref(self.number, terms, terms.quantity)
-        self.open.append(order)
-        if terms.type in (OrderType.STOP, OrderType.STOP_LIMIT):
-            order.waiting = True
-        elif self.state is RUNNING:
-            self.run(order)
+    # Helpers
+
+    def fix_band(self) -> None:
+        reference = self.last or self.config.reference_price
+        if self.config.band_mode is BandMode.NONE or not reference:
+            self.low = self.high = None
         else:
-            self.rest(order)
+            width = reference * self.config.band // BILLION
+            self.low, self.high = reference - width, reference + width
 
-    def refusal(self, terms: NewOrder) -> Reason | None:
-        if self.state in NO_ENTRY:
-            return NO_ENTRY[self.state]
-        fault = order_fault(terms, self.config, self.time)
-        if fault:
-            return fault
-        waits = terms.type in (OrderType.STOP, OrderType.STOP_LIMIT)
-        now_or_never = terms.type is OrderType.MARKET or terms.time_in_force in (
-            TimeInForce.IOC,
-            TimeInForce.FOK,
+    def in_band(self, price: int) -> bool:
+        return self.low is None or self.high is None or self.low <= price <= self.high
+
+    def refuses(self, price: int) -> bool:
+        return self.config.band_mode is BandMode.REFUSE and not self.in_band(price)
+
+    def queue(self, side: Side) -> list[Entry]:
+        """What rests on a side, in price, then time priority."""
+        resting = [e for e in self.open if e.side is side and e.resting]
+        return sorted(
+            resting, key=lambda e: (e.price if side is Side.SELL else -e.price, e.priority)
         )
-        if self.state is AUCTION and not waits and (now_or_never or terms.post_only):
-            return Reason.NOT_IN_AUCTION
-        most = self.config.max_open_orders
-        mine = sum(one.terms.user == terms.user for one in self.open)
-        if most and (waits or not now_or_never) and mine >= most:
-            return Reason.TOO_MANY_OPEN_ORDERS
-        if waits:
-            return None
-        if self.state is AUCTION:
-            return None if self.price_allowed(terms) else Reason.PRICE_BAND
-        return self.obstacle(terms, terms.quantity)
 
-    def price_allowed(self, terms: NewOrder) -> bool:
-        refuses = self.config.band_mode is BandMode.REFUSE
-        return not (refuses and terms.price and not self.within_band(terms.price))
+    def opposite(self, entry: Entry | NewOrder) -> list[Entry]:
+        return self.queue(Side.SELL if entry.side is Side.BUY else Side.BUY)
 
-    def obstacle(self, terms: NewOrder, quantity: int) -> Reason | None:
-        """Why an order that comes in now cannot even begin."""
-        if not self.price_allowed(terms):
-            return Reason.PRICE_BAND
-        against = self.opposite(terms)
-        if terms.post_only:
-            crosses = any(self.within_limit(terms, one.price) for one in against)
-            return Reason.WOULD_CROSS if crosses else None
-        if not terms.price and not against:
-            return Reason.NO_LIQUIDITY
-        if terms.time_in_force is TimeInForce.FOK and not self.fillable(terms, quantity):
-            return Reason.UNFILLABLE
-        return None
+    @staticmethod
+    def reaches(entry: Entry | NewOrder, price: int) -> bool:
+        if entry.type in (OrderType.MARKET, OrderType.STOP):
+            return True
+        return price <= entry.price if entry.side is Side.BUY else price >= entry.price
 
-    def mode(self, terms: NewOrder) -> SelfTrade:
-        return terms.self_trade or self.config.self_trade
+    def mode(self, entry: Entry | NewOrder) -> SelfTrade:
+        return (
+            entry.self_trade
+            if entry.self_trade is not SelfTrade.DEFAULT
+            else self.config.self_trade
+        )
 
-    def fillable(self, terms: NewOrder, quantity: int) -> bool:
-        mode = self.mode(terms)
-        left = quantity
-        prices = sorted({one.price for one in self.opposite(terms)})
-        for price in prices if terms.side is Side.BUY else reversed(prices):
-            if not self.within_limit(terms, price) or not self.within_band(price):
-                break
-            level = [one for one in self.opposite(terms) if one.price == price]
-            # Slices come round again until the level is used up, so who stands where matters
-            # only for one's own orders met on the way.
-            queue = [[one, one.shown, one.remaining] for one in level]
-            while queue:
-                one, shown, remaining = queue.pop(0)
-                assert isinstance(one, Ref)
-                assert isinstance(shown, int)
-                assert isinstance(remaining, int)
-                if one.terms.user == terms.user and mode is not SelfTrade.NONE:
-                    if mode in (SelfTrade.CANCEL_NEWEST, SelfTrade.CANCEL_BOTH):
-                        return False
-                    if mode is SelfTrade.DECREMENT:
-                        return False
-                    continue
-                left -= min(shown, left)
-                if not left:
-                    return True
-                if remaining > shown:
-                    queue.append(
-                        [one, min(one.terms.display, remaining - shown), remaining - shown]
-                    )
-        return False
-
-    def run(self, order: Ref) -> None:
-        stopped = self.match(order)
-        if order not in self.open:
-            return
-        terms = order.terms
-        if stopped:
-            self.end(order, Reason.PRICE_BAND)
-            if self.config.band_mode is BandMode.HALT:
-                self.state = TradingState.HALTED
-                self.out.append(StateChanged(self.number, self.state, Reason.PRICE_BAND))
-        elif not terms.price:
-            self.end(order, Reason.MARKET_REST)
-        elif terms.time_in_force is TimeInForce.IOC:
-            self.end(order, Reason.IMMEDIATE_OR_CANCEL)
-        else:
-            self.rest(order)
-
-    def match(self, order: Ref) -> bool:
-        """Whether the band stopped it."""
-        while order.remaining and order in self.open:
-            against = [
-                one for one in self.opposite(order.terms)
-                if self.within_limit(order.terms, one.price)
-            ]  # fmt: skip
-            if not against:
-                return False
-            best = against[0]
-            if not self.within_band(best.price):
-                return True
-            mode = self.mode(order.terms)
-            if best.terms.user == order.terms.user and mode is not SelfTrade.NONE:
-                self.prevent(order, best, mode)
-                continue
-            quantity = min(order.remaining, best.shown)
-            self.trade(best, order, best.price, quantity)
-        return False
-
-    def trade(self, maker: Ref, taker: Ref, price: int, quantity: int) -> None:
-        for one in (maker, taker):
-            one.remaining -= quantity
-            if one.priority:
-                one.shown -= quantity
-        self.last = price
-        fees = [
-            ceil(Fraction(price * quantity * rate, 10**9))
-            for rate in (self.config.maker_fee, self.config.taker_fee)
-        ]
-        self.out.append(
-            Traded(
-                maker.number, maker.terms.user, taker.number, taker.terms.user, taker.side,
-                price, quantity, maker.remaining, taker.remaining, fees[0], fees[1],
-            )
-        )  # fmt: skip
-
-        def after(one: Ref) -> None:
-            if not one.remaining:
-                self.open.remove(one)
-            elif one.priority and not one.shown:
-                self.show(one)
-
-        # In an uncross both stand in the book; the bid's next slice comes first.
-        both = sorted((maker, taker), key=lambda one: one.side)
-        for one in both:
-            after(one)
-
-    def prevent(self, order: Ref, best: Ref, mode: SelfTrade) -> None:
-        if mode is SelfTrade.DECREMENT:
-            quantity = min(order.remaining, best.remaining)
-            for one in (best, order):
-                one.remaining -= quantity
-                self.out.append(
-                    Cancelled(
-                        self.number, one.number, one.terms.user, quantity, one.remaining,
-                        Reason.SELF_TRADE,
-                    )
-                )  # fmt: skip
-                one.shown = min(one.shown, one.remaining)
-                if not one.remaining:
-                    self.open.remove(one)
-            return
-        if mode in (SelfTrade.CANCEL_OLDEST, SelfTrade.CANCEL_BOTH):
-            self.end(best, Reason.SELF_TRADE)
-        if mode in (SelfTrade.CANCEL_NEWEST, SelfTrade.CANCEL_BOTH):
-            self.end(order, Reason.SELF_TRADE)
-
-    def rest(self, order: Ref) -> None:
-        self.show(order)
-
-    def show(self, order: Ref) -> None:
-        """Stand at the level's end with a new priority, showing one slice."""
-        slice_ = order.terms.display or order.remaining
-        order.shown = min(slice_, order.remaining)
-        order.priority = self.next_priority
+    def rest(self, entry: Entry) -> None:
+        entry.shown = min(entry.display, entry.remaining) if entry.display else entry.remaining
+        entry.priority = self.next_priority
         self.next_priority += 1
         self.out.append(
             Rested(
-                order.number, order.terms.user, order.side, order.price, order.shown,
-                order.remaining, order.priority,
+                entry.number,
+                entry.user,
+                entry.side,
+                entry.price,
+                entry.shown,
+                entry.remaining,
+                entry.priority,
             )
-        )  # fmt: skip
-
-    def end(self, order: Ref, reason: Reason) -> None:
-        self.out.append(
-            Cancelled(self.number, order.number, order.terms.user, order.remaining, 0, reason)
         )
-        self.open.remove(order)
 
-    def look_at_stops(self) -> None:
-        if self.state is not RUNNING or not self.last:
+    def take_off(self, entry: Entry, quantity: int, reason: Reason) -> None:
+        """Cancel some lots of an order; the hidden ones go first."""
+        entry.cancelled += quantity
+        entry.shown = min(entry.shown, entry.remaining)
+        self.out.append(
+            Cancelled(self.number, entry.number, entry.user, quantity, entry.remaining, reason)
+        )
+        if not entry.remaining and entry in self.open:
+            self.open.remove(entry)
+
+    def cancel(self, entry: Entry, reason: Reason) -> None:
+        self.take_off(entry, entry.remaining, reason)
+
+    def reject(self, order: int, user: int, reason: Reason) -> None:
+        self.out.append(Rejected(self.number, order, user, reason))
+
+    # New orders
+
+    def new(self, order: NewOrder) -> None:
+        reason = self.entry_fault(order)
+        if reason is not None:
+            self.reject(self.number, order.user, reason)
             return
-        queue = self.reached()
-        while queue:
-            order = queue.pop(0)
-            if self.state is not RUNNING:
-                order.waiting = True
-                continue
-            self.out.append(Triggered(order.number, order.terms.user))
-            reason = self.obstacle(order.terms, order.remaining)
-            if reason:
-                self.end(order, reason)
-                continue
-            self.run(order)
-            queue += self.reached()
-
-    def reached(self) -> list[Ref]:
-        """Stops that the last trade reached and that are in no queue yet; now they are."""
-        buys = [
-            one for one in self.open
-            if one.waiting and one.side is Side.BUY and self.last >= one.terms.stop_price
-        ]  # fmt: skip
-        sells = [
-            one for one in self.open
-            if one.waiting and one.side is Side.SELL and self.last <= one.terms.stop_price
-        ]  # fmt: skip
-        found = sorted(buys, key=lambda one: (one.terms.stop_price, one.number))
-        found += sorted(sells, key=lambda one: (-one.terms.stop_price, one.number))
-        for one in found:
-            one.waiting = False
-        return found
-
-    def cancel(self, command: CancelOrder) -> None:
-        order = self.find(command.order)
-        if self.state is TradingState.CLOSED:
-            reason = Reason.MARKET_CLOSED
-        elif order is None or command.user not in (0, order.terms.user):
-            reason = Reason.UNKNOWN_ORDER
+        self.out.append(Accepted(self.number, order))
+        entry = Entry(
+            self.number,
+            order.user,
+            order.side,
+            order.type,
+            order.time_in_force,
+            order.self_trade,
+            order.post_only,
+            order.price,
+            order.stop_price,
+            order.display,
+            order.expiry,
+            order.client_order_id,
+            order.quantity,
+        )
+        self.open.append(entry)
+        if entry.type in STOPS:
+            return
+        if self.state is TradingState.AUCTION:
+            self.rest(entry)
         else:
-            self.end(order, Reason.USER if command.user else Reason.ADMIN)
+            self.incoming(entry)
+
+    def entry_fault(self, o: NewOrder) -> Reason | None:
+        c = self.config
+        if self.state is TradingState.CANCEL_ONLY:
+            return Reason.MARKET_CANCEL_ONLY
+        if self.state is TradingState.HALTED:
+            return Reason.MARKET_HALTED
+        if self.state is TradingState.CLOSED:
+            return Reason.MARKET_CLOSED
+        if not 1 <= o.user <= 2**63 - 1:
+            return Reason.INVALID_ORDER
+        if o.quantity <= 0:
+            return Reason.INVALID_QUANTITY
+        if o.quantity < c.min_quantity:
+            return Reason.QUANTITY_TOO_SMALL
+        if o.quantity > c.max_quantity:
+            return Reason.QUANTITY_TOO_LARGE
+        if o.type in LIMITS and o.price <= 0:
+            return Reason.INVALID_PRICE
+        if o.type in LIMITS and o.price > c.max_price:
+            return Reason.PRICE_TOO_HIGH
+        if o.type not in LIMITS and o.price != 0:
+            return Reason.INVALID_PRICE
+        if o.type in STOPS and not 1 <= o.stop_price <= c.max_price:
+            return Reason.INVALID_STOP_PRICE
+        if o.type not in STOPS and o.stop_price != 0:
+            return Reason.INVALID_STOP_PRICE
+        if o.type is OrderType.MARKET and o.time_in_force not in IMMEDIATE:
+            return Reason.INVALID_ORDER
+        can_rest = o.type in LIMITS and o.time_in_force not in IMMEDIATE
+        if o.post_only and not can_rest:
+            return Reason.INVALID_ORDER
+        if o.display and not can_rest:
+            return Reason.INVALID_DISPLAY
+        if o.display < 0 or o.display > o.quantity:
+            return Reason.INVALID_DISPLAY
+        if o.display and o.quantity > 100 * o.display:
+            return Reason.INVALID_DISPLAY
+        if (o.time_in_force is TimeInForce.GTD) != (o.expiry != 0):
+            return Reason.INVALID_EXPIRY
+        if o.expiry < 0 or o.expiry > 253402300799999999:
+            return Reason.INVALID_EXPIRY
+        if o.expiry and o.expiry <= self.time:
+            return Reason.EXPIRED
+        if o.price and o.price * o.quantity < c.min_notional:
+            return Reason.NOTIONAL_TOO_SMALL
+        is_stop = o.type in STOPS
+        immediate = o.time_in_force in IMMEDIATE
+        auction = self.state is TradingState.AUCTION
+        if auction and not is_stop and (immediate or o.post_only):
+            return Reason.NOT_IN_AUCTION
+        mine = [e for e in self.open if e.user == o.user]
+        if c.max_open_orders and len(mine) >= c.max_open_orders and (is_stop or not immediate):
+            return Reason.TOO_MANY_OPEN_ORDERS
+        if is_stop:
+            return None
+        return self.start_fault(o, o.quantity)
+
+    def start_fault(self, o: NewOrder | Entry, remaining: int) -> Reason | None:
+        """What is judged when an order starts to run, at entry or at its trigger."""
+        if o.price and self.refuses(o.price):
+            return Reason.PRICE_BAND
+        if self.state is TradingState.AUCTION:
+            return None
+        facing = self.opposite(o)
+        if o.type in (OrderType.MARKET, OrderType.STOP) and not facing:
+            return Reason.NO_LIQUIDITY
+        if o.post_only and facing and self.reaches(o, facing[0].price):
+            return Reason.WOULD_CROSS
+        if o.time_in_force is TimeInForce.FOK and not self.would_fill(o, remaining):
+            return Reason.UNFILLABLE
+        return None
+
+    def would_fill(self, o: NewOrder | Entry, remaining: int) -> bool:
+        """Run the order on copies of what it faces, and see."""
+        facing = [replace(e) for e in self.opposite(o)]
+        later = 10**12
+        while remaining:
+            sign = 1 if o.side is Side.BUY else -1
+            facing.sort(key=lambda e: (sign * e.price, e.priority))
+            if not facing:
+                return False
+            maker = facing[0]
+            if not self.reaches(o, maker.price) or not self.in_band(maker.price):
+                return False
+            if maker.user == o.user and self.mode(o) is not SelfTrade.NONE:
+                if self.mode(o) is not SelfTrade.CANCEL_OLDEST:
+                    return False
+                facing.remove(maker)
+                continue
+            lots = min(remaining, maker.shown)
+            remaining -= lots
+            maker.filled += lots
+            maker.shown -= lots
+            if not maker.remaining:
+                facing.remove(maker)
+            elif not maker.shown:
+                maker.shown = min(maker.display, maker.remaining)
+                later += 1
+                maker.priority = later
+        return True
+
+    def incoming(self, entry: Entry) -> None:
+        """Match an order that has passed ``start_fault``, then see what becomes of the rest."""
+        stopped = False
+        while entry.remaining and entry in self.open:
+            facing = self.opposite(entry)
+            if not facing or not self.reaches(entry, facing[0].price):
+                break
+            maker = facing[0]
+            if not self.in_band(maker.price):
+                stopped = True
+                break
+            if maker.user == entry.user and self.mode(entry) is not SelfTrade.NONE:
+                self.prevent(maker, entry)
+            else:
+                self.trade(maker, entry, entry, maker.price, min(entry.remaining, maker.shown))
+                self.after_fill(maker)
+        if not entry.remaining:
+            if entry in self.open:
+                self.open.remove(entry)
+        elif stopped:
+            self.cancel(entry, Reason.PRICE_BAND)
+            if self.config.band_mode is BandMode.HALT:
+                self.state = TradingState.HALTED
+                self.out.append(StateChanged(self.number, self.state, Reason.PRICE_BAND))
+        elif entry.type in (OrderType.MARKET, OrderType.STOP):
+            self.cancel(entry, Reason.MARKET_REST)
+        elif entry.time_in_force in IMMEDIATE:
+            self.cancel(entry, Reason.IMMEDIATE_OR_CANCEL)
+        else:
+            self.rest(entry)
+
+    def prevent(self, maker: Entry, taker: Entry) -> None:
+        mode = self.mode(taker)
+        if mode is SelfTrade.DECREMENT:
+            lots = min(maker.remaining, taker.remaining)
+            self.take_off(maker, lots, Reason.SELF_TRADE)
+            self.take_off(taker, lots, Reason.SELF_TRADE)
+        if mode in (SelfTrade.CANCEL_OLDEST, SelfTrade.CANCEL_BOTH):
+            self.cancel(maker, Reason.SELF_TRADE)
+        if mode in (SelfTrade.CANCEL_NEWEST, SelfTrade.CANCEL_BOTH):
+            self.cancel(taker, Reason.SELF_TRADE)
+
+    def trade(self, one: Entry, other: Entry, taker: Entry, price: int, lots: int) -> None:
+        maker = other if taker is one else one
+        for entry in (one, other):
+            entry.filled += lots
+            entry.value += price * lots
+            if entry.resting:
+                entry.shown -= lots
+        self.last = price
+        self.out.append(
+            Traded(
+                maker.number,
+                maker.user,
+                taker.number,
+                taker.user,
+                taker.side,
+                price,
+                lots,
+                maker.remaining,
+                taker.remaining,
+                ceiling_fee(price * lots, self.config.maker_fee),
+                ceiling_fee(price * lots, self.config.taker_fee),
+            )
+        )
+
+    def after_fill(self, entry: Entry) -> None:
+        """A resting order has traded: it is gone, or shows its next slice when one is used up."""
+        if not entry.remaining:
+            self.open.remove(entry)
+        elif not entry.shown:
+            self.rest(entry)
+
+    # Other commands
+
+    def cancel_one(self, command: CancelOrder) -> None:
+        if self.state is TradingState.CLOSED:
+            self.reject(command.order, command.user, Reason.MARKET_CLOSED)
             return
-        self.out.append(Rejected(self.number, command.order, command.user, reason))
+        for entry in self.open:
+            if entry.number == command.order and command.user in (0, entry.user):
+                self.cancel(entry, Reason.USER if command.user else Reason.ADMIN)
+                return
+        self.reject(command.order, command.user, Reason.UNKNOWN_ORDER)
 
     def cancel_all(self, command: CancelAll) -> None:
         if self.state is TradingState.CLOSED:
-            self.out.append(Rejected(self.number, 0, command.user, Reason.MARKET_CLOSED))
+            self.reject(0, command.user, Reason.MARKET_CLOSED)
             return
         reason = command.reason
-        if not command.user and reason is Reason.USER:
+        if command.user == 0 and reason is Reason.USER:
             reason = Reason.ADMIN
-        mine = [one for one in self.open if command.user in (0, one.terms.user)]
-        for one in sorted(mine, key=lambda each: each.number):
-            self.end(one, reason)
-        self.out.append(AllCancelled(self.number, command.user, len(mine)))
-
-    def configure(self, command: Configure) -> None:
-        if configuration_fault(command.config):
-            self.out.append(Rejected(self.number, 0, 0, Reason.INVALID_CONFIGURATION))
-            return
-        self.config = command.config
-        self.out.append(Configured(self.number, command.config))
-
-    # Amend
+        chosen = [e for e in self.open if command.user in (0, e.user)]
+        for entry in sorted(chosen, key=lambda e: e.number):
+            self.cancel(entry, reason)
+        self.out.append(AllCancelled(self.number, command.user, len(chosen)))
 
     def amend(self, command: AmendOrder) -> None:
-        outcome = self.judge(command)
-        if isinstance(outcome, Reason):
-            self.out.append(Rejected(self.number, command.order, command.user, outcome))
-            return
-        order, terms, remaining, keeps = outcome
-        order.terms, order.remaining = terms, remaining
-        if keeps:
-            order.shown = min(order.shown, remaining)
-        elif not order.waiting:
-            order.priority = order.shown = 0
+        reason = self.try_amend(command)
+        if reason is not None:
+            self.reject(command.order, command.user, reason)
+
+    def try_amend(self, a: AmendOrder) -> Reason | None:
+        c = self.config
+        if self.state is TradingState.HALTED:
+            return Reason.MARKET_HALTED
+        if self.state is TradingState.CLOSED:
+            return Reason.MARKET_CLOSED
+        found = [e for e in self.open if e.number == a.order and e.user == a.user]
+        if not found:
+            return Reason.UNKNOWN_ORDER
+        e = found[0]
+
+        def new_value(asked: int, current: int) -> int | None:
+            return asked if asked not in (0, current) else None
+
+        quantity = new_value(a.quantity, e.quantity)
+        price = new_value(a.price, e.price)
+        display = new_value(a.display, e.display)
+        stop_price = new_value(a.stop_price, e.stop_price)
+        expiry = new_value(a.expiry, e.expiry)
+        if [quantity, price, display, stop_price, expiry] == [None] * 5:
+            return Reason.NOTHING_TO_AMEND
+        total = e.quantity if quantity is None else quantity
+        if quantity is not None:
+            if quantity <= 0:
+                return Reason.INVALID_QUANTITY
+            if quantity < c.min_quantity:
+                return Reason.QUANTITY_TOO_SMALL
+            if quantity > c.max_quantity:
+                return Reason.QUANTITY_TOO_LARGE
+            if quantity - e.filled - e.cancelled <= 0:
+                return Reason.QUANTITY_FILLED
+        if price is not None:
+            if price < 0 or e.type is OrderType.STOP:
+                return Reason.INVALID_PRICE
+            if price > c.max_price:
+                return Reason.PRICE_TOO_HIGH
+        if stop_price is not None and (not e.waiting or not 1 <= stop_price <= c.max_price):
+            return Reason.INVALID_STOP_PRICE
+        if display is not None:
+            if e.type is OrderType.STOP or e.time_in_force in IMMEDIATE:
+                return Reason.INVALID_DISPLAY
+            if display < 0 or display > total or total > 100 * display:
+                return Reason.INVALID_DISPLAY
+        elif total > e.quantity and (e.display > total or (e.display and total > 100 * e.display)):
+            return Reason.INVALID_DISPLAY
+        if expiry is not None:
+            if e.time_in_force is not TimeInForce.GTD:
+                return Reason.INVALID_EXPIRY
+            if not 1 <= expiry <= 253402300799999999:
+                return Reason.INVALID_EXPIRY
+            if expiry <= self.time:
+                return Reason.EXPIRED
+        limit = e.price if price is None else price
+        judged = limit and (quantity is not None or price is not None)
+        if judged and limit * total < c.min_notional:
+            return Reason.NOTIONAL_TOO_SMALL
+        only_quantity = [price, display, stop_price, expiry] == [None] * 4
+        keeps = only_quantity and total < e.quantity
+        if not keeps:
+            if self.state is TradingState.CANCEL_ONLY:
+                return Reason.MARKET_CANCEL_ONLY
+            if e.resting:
+                if self.state is TradingState.AUCTION and e.post_only:
+                    return Reason.NOT_IN_AUCTION
+                if price is not None and self.refuses(price):
+                    return Reason.PRICE_BAND
+                facing = self.opposite(e)
+                crosses = facing and self.reaches(replace(e, price=limit), facing[0].price)
+                if e.post_only and crosses:
+                    return Reason.WOULD_CROSS
+        e.quantity = total
+        e.price = limit
+        e.display = e.display if display is None else display
+        e.stop_price = e.stop_price if stop_price is None else stop_price
+        e.expiry = e.expiry if expiry is None else expiry
         self.out.append(
             Amended(
-                self.number, order.number, terms.user, terms.quantity, remaining, terms.price,
-                terms.display, terms.stop_price, terms.expiry, keeps,
+                self.number,
+                e.number,
+                e.user,
+                e.quantity,
+                e.remaining,
+                e.price,
+                e.display,
+                e.stop_price,
+                e.expiry,
+                keeps,
             )
-        )  # fmt: skip
-        if keeps or order.waiting:
-            return
-        if self.state is RUNNING:
-            self.run(order)
-        else:
-            self.rest(order)
-
-    def judge(self, command: AmendOrder) -> Reason | tuple[Ref, NewOrder, int, bool]:
-        cancel_only = self.state is TradingState.CANCEL_ONLY
-        if self.state in NO_ENTRY and not cancel_only:
-            return NO_ENTRY[self.state]
-        order = self.find(command.order)
-        if order is None or order.terms.user != command.user:
-            return Reason.UNKNOWN_ORDER
-        before = order.terms
-        given = {
-            name: value
-            for name in ("quantity", "price", "display", "stop_price", "expiry")
-            if (value := getattr(command, name))
-        }
-        terms = msgspec.structs.replace(before, **given)
-        changed = {name for name in given if getattr(terms, name) != getattr(before, name)}
-        if not changed:
-            return Reason.NOTHING_TO_AMEND
-        remaining = order.remaining + terms.quantity - before.quantity
-        fault = self.amend_fault(order, terms, changed, remaining)
-        if fault:
-            return fault
-        keeps = changed == {"quantity"} and terms.quantity < before.quantity
+        )
         if keeps:
-            return order, terms, remaining, True
-        if cancel_only:
-            return Reason.MARKET_CANCEL_ONLY
-        if order.waiting:
-            return order, terms, remaining, False
-        if self.state is AUCTION and terms.post_only:
-            return Reason.NOT_IN_AUCTION
-        if "price" in changed and not self.price_allowed(terms):
-            return Reason.PRICE_BAND
-        if terms.post_only and any(
-            self.within_limit(terms, one.price) for one in self.opposite(terms)
-        ):
-            return Reason.WOULD_CROSS
-        return order, terms, remaining, False
-
-    def amend_fault(
-        self, order: Ref, terms: NewOrder, changed: set[str], remaining: int
-    ) -> Reason | None:
-        config = self.config
-        if "quantity" in changed:
-            if terms.quantity < 0:
-                return Reason.INVALID_QUANTITY
-            if terms.quantity < config.min_quantity:
-                return Reason.QUANTITY_TOO_SMALL
-            if terms.quantity > config.max_quantity:
-                return Reason.QUANTITY_TOO_LARGE
-            if remaining <= 0:
-                return Reason.QUANTITY_FILLED
-        if "price" in changed:
-            if terms.type is OrderType.STOP or terms.price < 0:
-                return Reason.INVALID_PRICE
-            if terms.price > config.max_price:
-                return Reason.PRICE_TOO_HIGH
-        if "stop_price" in changed and not (
-            order.waiting and 0 < terms.stop_price <= config.max_price
-        ):
-            return Reason.INVALID_STOP_PRICE
-        grows = terms.quantity > order.terms.quantity
-        if ("display" in changed or grows) and terms.display:
-            immediate = terms.time_in_force in (TimeInForce.IOC, TimeInForce.FOK)
-            fits = 0 < terms.display <= terms.quantity <= 100 * terms.display
-            if immediate or terms.type is OrderType.STOP or not fits:
-                return Reason.INVALID_DISPLAY
-        if "expiry" in changed:
-            if terms.time_in_force is not TimeInForce.GTD or terms.expiry < 0:
-                return Reason.INVALID_EXPIRY
-            if terms.expiry <= self.time:
-                return Reason.EXPIRED
-        sized = {"quantity", "price"} & changed
-        if sized and terms.price and terms.price * terms.quantity < config.min_notional:
-            return Reason.NOTIONAL_TOO_SMALL
+            e.shown = min(e.shown, e.remaining)
+        elif e.resting:
+            e.priority = e.shown = 0
+            if self.state is TradingState.RUNNING:
+                self.incoming(e)
+            else:
+                self.rest(e)
         return None
 
-    # States
+    def configure(self, command: Configure) -> None:
+        c = command.config
+        fine = (
+            1 <= c.min_quantity <= c.max_quantity <= 10**12
+            and c.max_price >= 1
+            and c.max_price * c.max_quantity <= 2**62
+            and 0 <= c.min_notional <= c.max_price * c.max_quantity
+            and c.self_trade is not SelfTrade.DEFAULT
+            and 0 <= c.band <= 100 * BILLION
+            and (c.band > 0 or c.band_mode is BandMode.NONE)
+            and 0 <= c.reference_price <= c.max_price
+            and abs(c.maker_fee) <= BILLION
+            and abs(c.taker_fee) <= BILLION
+            and c.max_open_orders >= 0
+            and c.rules_version == 1
+        )
+        if not fine:
+            self.reject(0, 0, Reason.INVALID_CONFIGURATION)
+            return
+        self.config = c
+        self.out.append(Configured(self.number, c))
+
+    # States and the auction
 
     def set_state(self, command: SetState) -> None:
-        if command.state is RUNNING:
-            bids, asks = self.book(Side.BUY), self.book(Side.SELL)
-            if self.state is AUCTION:
+        bids, asks = self.queue(Side.BUY), self.queue(Side.SELL)
+        crossed = bids and asks and bids[0].price >= asks[0].price
+        if command.state is TradingState.RUNNING:
+            if self.state is TradingState.AUCTION:
                 self.uncross()
-            elif bids and asks and bids[0].price >= asks[0].price:
-                self.out.append(Rejected(self.number, 0, 0, Reason.BOOK_CROSSED))
+            elif crossed:
+                self.reject(0, 0, Reason.BOOK_CROSSED)
                 return
         self.state = command.state
         self.out.append(StateChanged(self.number, command.state, command.reason))
 
     def indicative(self) -> tuple[int, int] | None:
-        """Every tick between the best prices: largest volume, then least surplus; the highest of
-        those if all have buyers left over, the lowest if all sellers, else nearest to the
-        reference, then lower."""
-        bids, asks = self.book(Side.BUY), self.book(Side.SELL)
+        """Every tick is tried."""
+        bids, asks = self.queue(Side.BUY), self.queue(Side.SELL)
         if not bids or not asks or bids[0].price < asks[0].price:
             return None
-        candidates = []
+        results = []
         for price in range(asks[0].price, bids[0].price + 1):
-            bought = sum(one.remaining for one in bids if one.price >= price)
-            sold = sum(one.remaining for one in asks if one.price <= price)
-            candidates.append((min(bought, sold), bought - sold, price))
-        most = max(volume for volume, _, _ in candidates)
-        best = [entry for entry in candidates if entry[0] == most]
-        least = min(abs(surplus) for _, surplus, _ in best)
-        best = [entry for entry in best if abs(entry[1]) == least]
-        if all(surplus > 0 for _, surplus, _ in best):
-            return best[-1][2], most
-        if all(surplus < 0 for _, surplus, _ in best):
-            return best[0][2], most
-        reference = self.reference()
-        return min((abs(price - reference), price) for _, _, price in best)[1], most
+            buying = sum(e.remaining for e in bids if e.price >= price)
+            selling = sum(e.remaining for e in asks if e.price <= price)
+            results.append((price, min(buying, selling), buying - selling))
+        volume = max(v for _, v, _ in results)
+        results = [r for r in results if r[1] == volume]
+        least = min(abs(s) for _, _, s in results)
+        results = [r for r in results if abs(r[2]) == least]
+        prices = [p for p, _, _ in results]
+        if all(s > 0 for _, _, s in results):
+            return max(prices), volume
+        if all(s < 0 for _, _, s in results):
+            return min(prices), volume
+        reference = self.last or self.config.reference_price
+        if not reference:
+            return min(prices), volume
+        return min(prices, key=lambda p: (abs(p - reference), p)), volume
 
     def uncross(self) -> None:
         price, volume = self.indicative() or (0, 0)
         left = volume
         while left:
-            bid, ask = self.book(Side.BUY)[0], self.book(Side.SELL)[0]
-            quantity = min(bid.shown, ask.shown)
-            left -= quantity
-            maker, taker = sorted((bid, ask), key=lambda one: one.number)
-            self.trade(maker, taker, price, quantity)
+            buy, sell = self.queue(Side.BUY)[0], self.queue(Side.SELL)[0]
+            assert buy.price >= price >= sell.price
+            lots = min(buy.shown, sell.shown)
+            left -= lots
+            taker = buy if buy.number > sell.number else sell
+            self.trade(buy, sell, taker, price, lots)
+            self.after_fill(buy)
+            self.after_fill(sell)
         self.out.append(Uncrossed(self.number, price, volume))
+
+    # Stops
+
+    def newly_reached(self) -> list[Entry]:
+        if not self.last or self.state is not TradingState.RUNNING:
+            return []
+        buys = [e for e in self.open if e.waiting and e.side is Side.BUY]
+        sells = [e for e in self.open if e.waiting and e.side is Side.SELL]
+        buys = [e for e in buys if self.last >= e.stop_price]
+        sells = [e for e in sells if self.last <= e.stop_price]
+        return sorted(buys, key=lambda e: (e.stop_price, e.number)) + sorted(
+            sells, key=lambda e: (-e.stop_price, e.number)
+        )
+
+    def look_at_stops(self) -> None:
+        queue = self.newly_reached()
+        while queue and self.state is TradingState.RUNNING:
+            entry = queue.pop(0)
+            entry.triggered = True
+            self.out.append(Triggered(entry.number, entry.user))
+            reason = self.start_fault(entry, entry.remaining)
+            if reason is not None:
+                self.cancel(entry, reason)
+            else:
+                self.incoming(entry)
+            queue += [e for e in self.newly_reached() if e not in queue]

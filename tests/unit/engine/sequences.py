@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import random
+from enum import IntEnum
+from typing import TypeVar
+
+from msgspec.structs import replace
 
 from gomatch.engine import (
     AmendOrder,
@@ -14,12 +18,15 @@ from gomatch.engine import (
     MarketConfig,
     NewOrder,
     OrderType,
+    Reason,
     SelfTrade,
     SetState,
     Side,
     TimeInForce,
     TradingState,
 )
+
+Value = TypeVar("Value", NewOrder, AmendOrder, MarketConfig)
 
 
 def commands(draw: random.Random, count: int) -> list[Command]:
@@ -37,7 +44,7 @@ def _command(draw: random.Random, number: int) -> Command:
         case "cancel":
             return CancelOrder(draw.choice((user, user, 0)), target)
         case "amend":
-            return AmendOrder(
+            amend = AmendOrder(
                 user,
                 target,
                 quantity=draw.choice((0, 0, draw.randint(1, 30), -1)),
@@ -46,14 +53,17 @@ def _command(draw: random.Random, number: int) -> Command:
                 stop_price=draw.choice((0, 0, 0, _price(draw))),
                 expiry=draw.choice((0, 0, 0, number * 10 + draw.randint(-5, 200))),
             )
+            return spoiled(draw, amend) if draw.random() < 0.1 else amend
         case "all":
-            return CancelAll(draw.choice((user, user, 0)))
+            reason = draw.choice((Reason.USER, Reason.ADMIN, Reason.DISCONNECT))
+            return CancelAll(draw.choice((user, user, 0)), reason)
         case "state":
             return SetState(
                 draw.choice((*TradingState, TradingState.RUNNING, TradingState.AUCTION))
             )
         case "configure":
-            return Configure(_config(draw))
+            config = _config(draw)
+            return Configure(spoiled(draw, config) if draw.random() < 0.2 else config)
         case _:
             return _new(draw, number, user)
 
@@ -68,9 +78,7 @@ def _new(draw: random.Random, number: int, user: int) -> NewOrder:
     quantity = draw.randint(1, 20)
     plain = limited and force in (TimeInForce.GTC, TimeInForce.GTD)
     expiry = number * 10 + draw.randint(-5, 300) if force is TimeInForce.GTD else 0
-    if draw.random() < 0.01:
-        quantity = draw.choice((0, -3, 10**15))
-    return NewOrder(
+    order = NewOrder(
         user if draw.random() < 0.99 else 0,
         draw.choice(tuple(Side)),
         kind,
@@ -84,6 +92,21 @@ def _new(draw: random.Random, number: int, user: int) -> NewOrder:
         plain and draw.random() < 0.15,
         f"c{number}" if draw.random() < 0.2 else "",
     )
+    return spoiled(draw, order) if draw.random() < 0.05 else order
+
+
+def spoiled(draw: random.Random, value: Value) -> Value:
+    """The same with one field that is hostile, or at least out of place."""
+    name = draw.choice(value.__struct_fields__)
+    old = getattr(value, name)
+    if isinstance(old, bool):
+        return replace(value, **{name: not old})
+    if isinstance(old, IntEnum):
+        return replace(value, **{name: draw.choice(tuple(type(old)))})
+    if isinstance(old, int):
+        hostile = (-1, 0, 1, 5, 2**30, 2**31, 10**12 + 1, 2**62, 2**63, 2**64, -(2**63), -(10**30))
+        return replace(value, **{name: draw.choice(hostile)})
+    return value
 
 
 def _price(draw: random.Random) -> int:
