@@ -106,6 +106,16 @@ _NEW_ORDER = {
     "quantity": "0.010",
     "client_order_id": "my-1",
 }
+_LEVELS = {
+    "type": "array",
+    "items": {
+        "type": "array",
+        "description": "[price, quantity]",
+        "items": {"type": "string"},
+        "minItems": 2,
+        "maxItems": 2,
+    },
+}
 _SECURITY_SCHEMES = {
     "bearer": {
         "type": "http",
@@ -153,9 +163,12 @@ def document(app: FastAPI) -> dict[str, Any]:
         (*_STRUCTS, ProblemBody), ref_template="#/components/schemas/{name}"
     )
     own["Problem"] = own.pop("ProblemBody")
-    own["ItemResult"]["properties"]["problem"] = reference("Problem")
-    for name in ("order", "result"):
-        own["ItemResult"]["properties"][name] = own["ItemResult"]["properties"][name]["anyOf"][-1]
+    item = own["ItemResult"]["properties"]
+    item.update(
+        order=reference("Acknowledgement"), result=reference("Result"), problem=reference("Problem")
+    )
+    sides = own["Depth"]["properties"]
+    sides["bids"] = sides["asks"] = _LEVELS
     components["schemas"] = dict(sorted(own.items()))
     for operations in schema["paths"].values():
         for operation in operations.values():
