@@ -14,6 +14,7 @@ from gomatch.errors import CodecError, UnknownMarket
 from gomatch.messages.callback import MESSAGE_LIMIT, parse_request
 from gomatch.messages.v1 import callback_pb2 as pb
 from gomatch.observability import logs
+from gomatch.observability.tracing import Tracing
 from gomatch_api.feeds.feeds import Feeds
 from gomatch_api.feeds.input import FeedError, FeedInput, SequenceGap, StaleEpoch, Superseded
 
@@ -57,6 +58,7 @@ class CallbackServer:
         host: str,
         port: int,
         hooks: CallbackServerHooks | None = None,
+        tracing: Tracing | None = None,
         announce_timeout: float = 5.0,
         idle_timeout: float = 10.0,
         answer_every: float = 1.0,
@@ -64,6 +66,7 @@ class CallbackServer:
         self._feeds = feeds
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._hooks = hooks or CallbackServerHooks()
+        self._tracing = tracing or Tracing.off()
         self._announce_timeout = announce_timeout
         self._idle_timeout = idle_timeout
         self._answer_every = answer_every
@@ -134,7 +137,8 @@ class CallbackServer:
                 request = await self._read(context, market)
             if request is None:
                 return
-            await feed.receive(request)
+            with self._tracing.span("notify", parent=request.batch.trace, market=market):
+                await feed.receive(request)
             now = time.monotonic()
             if now - answered >= self._answer_every or request.HasField("heartbeat"):
                 answered = now

@@ -206,6 +206,7 @@ async def _build(
         feeds,
         host=settings.callback_host,
         port=settings.callback_port,
+        tracing=tracing,
         hooks=CallbackServerHooks(
             received=lambda market, size: stream_metrics.callback_bytes.labels(market).inc(size),
             ended=lambda _, reason: stream_metrics.callback_ended.labels(reason).inc(),

@@ -263,12 +263,12 @@ class Client:
     async def say(self, **message: Any) -> None:
         await self.connection.send(msgspec.json.encode(message).decode())
 
-    async def hear(self, kind: str = "") -> dict[str, Any]:
+    async def hear(self, kind: str = "", *, timeout: float = 10) -> dict[str, Any]:
         """The next message, or the next of a type."""
         for index, message in enumerate(self._kept):
             if kind in ("", message["type"]):
                 return self._kept.pop(index)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(timeout):
             while True:
                 message = self._read(await self.connection.recv())
                 if kind in ("", message["type"]):

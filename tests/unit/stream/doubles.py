@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from gomatch.engine import TradingState
+from gomatch.engine import Side, TradingState
 from gomatch.messages.codec import GENESIS_CHAIN
 from gomatch.store.records import MarketHead, MarketRecord, OrderRecord
 from gomatch_api.feeds import MarketView
@@ -158,3 +158,40 @@ class ChainChecker:
                 self.events.append(event["sequence"])
             self.sequence = message["sequence"]
             self.through = message["through"]
+
+
+class Book:
+    """A client's copy of the book, kept by the rules of docs/streams.md."""
+
+    def __init__(self) -> None:
+        self.bids: dict[str, str] = {}
+        self.asks: dict[str, str] = {}
+        self.sequence = -1
+        self.parts: list[dict[str, Any]] = []
+
+    def read(self, message: dict[str, Any]) -> None:
+        kind = message["type"]
+        if kind == "depth_snapshot":
+            if not self.parts:
+                self.bids, self.asks = {}, {}
+            self.parts = [message] if message.get("more") else []
+        elif kind == "depth":
+            assert message["prev"] == self.sequence
+            assert message["first"] == message["prev"] + 1
+            assert message["first"] <= message["last"]
+        else:
+            return
+        self.sequence = message["sequence"]
+        for side, levels in ((self.bids, message["bids"]), (self.asks, message["asks"])):
+            for price, quantity in levels:
+                if quantity == "0":
+                    side.pop(price, None)
+                else:
+                    side[price] = quantity
+
+    def assert_equals(self, market: ScriptedMarket) -> None:
+        for mine, side in ((self.bids, Side.BUY), (self.asks, Side.SELL)):
+            assert mine == {
+                DEFINITION.price_text(price): DEFINITION.quantity_text(lots)
+                for price, lots in market.engine.depth(side)
+            }
