@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gomatch.messages.applied import AppliedBatch
+from gomatch.observability import logs
 from gomatch_matcher.callback_stream import (
     BacklogSource,
     FanoutHooks,
@@ -18,6 +19,8 @@ from gomatch_matcher.callback_targets import (
     parse_targets,
     resolve_host,
 )
+
+_log = logs.get(__name__)
 
 __all__ = ["BacklogSource", "CallbackFanout", "FanoutHooks", "StreamLimits"]
 
@@ -80,8 +83,16 @@ class CallbackFanout:
         for address, task in list(self._tasks.items()):
             if task.done():
                 del self._tasks[address], self._streams[address]
-                # A bug ends the matcher's term loudly; what a replica does never gets here.
-                task.result()
+                error = None if task.cancelled() else task.exception()
+                if error is not None:
+                    # Whatever it is, the market goes on and this replica gets a new stream.
+                    self._hooks.dropped("internal_error")
+                    _log.error(
+                        "callback stream failed",
+                        market=self._market,
+                        replica=address,
+                        exc_info=error,
+                    )
         for address, stream in self._streams.items():
             stream.listed = address in addresses
         for address in addresses:

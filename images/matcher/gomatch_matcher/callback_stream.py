@@ -200,6 +200,12 @@ class ReplicaStream:
             await run_together(self._send(call, hello), self._receive(call), self._watch())
         except StreamEnded as error:
             return error.reason
+        except asyncio.CancelledError:
+            # gRPC raises this too, for a call that it has cancelled by itself.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return "cancelled"
         except TimeoutError:
             return "timeout"
         except aio.AioRpcError as error:

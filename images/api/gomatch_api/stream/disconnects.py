@@ -48,6 +48,7 @@ class DisconnectGuard:
         renew_every: float = RENEW_EVERY,
         sweep_every: float = SWEEP_EVERY,
         swept: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._intake = intake
@@ -56,8 +57,9 @@ class DisconnectGuard:
         self._renew_every = renew_every
         self._sweep_every = sweep_every
         self._swept = swept
+        self._clock = clock
         self._sessions: set[str] = set()
-        self._sweep_from = 0.0
+        self._sweep_from = float("-inf")
         self._wake = asyncio.Event()
 
     async def arm(self, session_id: str | None, principal: Principal, market_ids: list[int]) -> str:
@@ -116,7 +118,7 @@ class DisconnectGuard:
             except TimeoutError:
                 # The regular round; a disconnect here only makes it come earlier.
                 pass
-            if time.monotonic() < self._sweep_from:
+            if self._clock() < self._sweep_from:
                 continue
             try:
                 for session in await self._store.claim_expired(SWEEP_LIMIT):
@@ -156,7 +158,7 @@ class DisconnectGuard:
         _log.info("orders cancelled on disconnect", session=session.session_id, user=session.user)
 
     def _hold_off(self, error: StoreUnavailable) -> None:
-        self._sweep_from = time.monotonic() + self._lifetime
+        self._sweep_from = self._clock() + self._lifetime
         _log.info("cancel on disconnect holds off", error=str(error))
 
     def _expiry(self) -> int:
