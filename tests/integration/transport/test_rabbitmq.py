@@ -10,6 +10,10 @@ import aio_pika
 import pytest
 from aio_pika import Message
 from aio_pika.abc import AbstractRobustConnection
+from aiormq.abc import ChannelFrame
+from pamqp import commands as spec
+from pamqp.body import ContentBody
+from pamqp.header import ContentHeader
 
 from gomatch.cli.servers import RabbitServer
 from gomatch.errors import ConfigurationError, PublishFailed, TransportError
@@ -117,6 +121,30 @@ async def dead_letters(connection: AbstractRobustConnection, count: int) -> list
                 letters.append(letter)  # type: ignore[arg-type]
     await channel.close()
     return letters
+
+
+async def count_dead_letters(connection: AbstractRobustConnection) -> int:
+    async with connection.channel() as channel:
+        queue = await channel.declare_queue("gomatch.dead", passive=True)
+        return queue.declaration_result.message_count or 0
+
+
+async def send_undecodable_frame(connection: AbstractRobustConnection) -> None:
+    """A message whose properties are no UTF-8: the client library gives the connection up."""
+    channel = await connection.channel(publisher_confirms=False)
+    underlying = await channel.get_underlay_channel()
+    properties = spec.Basic.Properties(content_type="PLACEHOLDER")
+    frame = ChannelFrame.marshall(
+        channel_number=underlying.number,
+        frames=[
+            spec.Basic.Publish(exchange="gomatch.orders", routing_key=MARKET),
+            ContentHeader(properties=properties, body_size=1),
+            ContentBody(b"x"),
+        ],
+    )
+    payload = frame.payload.replace(b"PLACEHOLDER", b"\xff" * 11)
+    await underlying.connection.write_queue.put(ChannelFrame(payload, should_close=False))
+    await channel.close()
 
 
 async def test_batches_arrive_whole_and_in_order(transport: RabbitMQTransport) -> None:
@@ -481,3 +509,17 @@ async def test_closing_ends_every_connection(rabbitmq_url: str, tcp_proxy: Proxy
     async with asyncio.timeout(10):
         while proxy.connections:
             await asyncio.sleep(0.02)
+
+
+async def test_a_message_that_kills_every_connection_ends_in_the_dead_letter_queue(
+    transport: RabbitMQTransport, stranger: AbstractRobustConnection
+) -> None:
+    publisher = await transport.publisher()
+    consumer = await transport.consumer(MARKET, prefetch=10)
+    await send_undecodable_frame(stranger)
+    async with asyncio.timeout(60):
+        while await count_dead_letters(stranger) < 1:
+            await consumer.take(limit=10, timeout=0.1)
+    await publish_until_confirmed(publisher, make_batch(MARKET, 1))
+    (delivery,) = await take_numbers(consumer, 1)
+    assert delivery.batch == make_batch(MARKET, 1)

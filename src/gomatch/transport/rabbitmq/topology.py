@@ -25,8 +25,9 @@ def queue_name(market: str) -> str:
 
 def queue_arguments(max_length: int | None) -> dict[str, Any]:
     """The delivery limit is what newer brokers have by default. It ends the loop of a message
-    that kills each connection it is delivered on; a live batch that meets it, because a matcher
-    kept crashing, is dead-lettered, and its numbers are read from PostgreSQL."""
+    that kills each connection it is delivered on. Live batches that meet it, because they were
+    delivered beside such a message or their matcher kept crashing, are dead-lettered too, and
+    their numbers are read from PostgreSQL."""
     arguments: dict[str, Any] = {
         "x-queue-type": "quorum",
         "x-single-active-consumer": True,
