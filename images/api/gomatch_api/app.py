@@ -88,7 +88,11 @@ def _validation_problem(error: RequestValidationError) -> Problem:
 
 
 def _methods(app: FastAPI, scope: Any) -> list[str]:
-    """The methods that this path takes, by whichever routes."""
+    """The methods that this path takes, by whichever routes. An address of its own, such as that
+    of batches, does not take what an order's would."""
+    own = app.openapi()["paths"].get(scope["path"])
+    if own is not None:
+        return sorted(method.upper() for method in own)
     return [
         method
         for method in ("DELETE", "GET", "PATCH", "POST", "PUT")

@@ -18,7 +18,7 @@ from gomatch_api.markets import Market
 from gomatch_api.problems import Problem
 from gomatch_api.requests import AmendItem, AnyItem, CancelItem, NewOrderRequest
 from gomatch_api.responses import ItemResult
-from gomatch_api.transform import amend_order, client_id, limit_problem, new_order
+from gomatch_api.transform import amend_order, client_id, is_client_id, limit_problem, new_order
 
 # Looked up once: an enumeration's members cost more than a global in the hot path.
 _ORDER = ClaimKind.ORDER
@@ -171,11 +171,13 @@ def stages(items: Sequence[AnyItem | Problem]) -> list[range]:
 
 
 def ids_to_resolve(items: Sequence[AnyItem | Problem]) -> list[str]:
-    """The client order ids by which these items name orders."""
+    """The client order ids by which these items name orders, those that can be one."""
     return [
         item.client_order_id
         for item in items
-        if isinstance(item, CancelItem | AmendItem) and item.client_order_id is not None
+        if isinstance(item, CancelItem | AmendItem)
+        and item.client_order_id is not None
+        and is_client_id(item.client_order_id)
     ]
 
 

@@ -57,7 +57,6 @@ _STOP_LIMIT = OrderType.STOP_LIMIT
 _GTC = TimeInForce.GTC
 _IOC = TimeInForce.IOC
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
-_is_client_id = _CLIENT_ID.fullmatch
 
 
 def new_order(request: NewOrderRequest, market: Market, user: int) -> NewOrder:
@@ -65,7 +64,7 @@ def new_order(request: NewOrderRequest, market: Market, user: int) -> NewOrder:
     client_id = request.client_order_id
     if client_id is None:
         client_id = ""
-    elif not _is_client_id(client_id):
+    elif not is_client_id(client_id):
         raise client_id_problem("client_order_id")
     kind = _TYPES[request.type]
     tif = request.time_in_force
@@ -157,9 +156,13 @@ def limit_problem(command: NewOrder | AmendOrder, market: Market, now: int) -> P
     return None
 
 
+def is_client_id(text: str) -> bool:
+    return _CLIENT_ID.fullmatch(text) is not None
+
+
 def client_id(text: str, field: str) -> str:
     """A client order id or request id. Raises Problem."""
-    if not _is_client_id(text):
+    if not is_client_id(text):
         raise client_id_problem(field)
     return text
 

@@ -62,7 +62,7 @@ def options(checks: Sequence[str], bearer: str) -> list[str]:
         "--header",
         f"Authorization: Bearer {bearer}",
         "--max-examples",
-        "15",
+        "10",
         "--seed",
         "3",
         "--generation-deterministic",

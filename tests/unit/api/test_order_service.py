@@ -201,6 +201,14 @@ async def test_an_order_is_named_in_the_request_that_places_it() -> None:
     assert venue.commands()[4] == AmendOrder(7, 4, quantity=1000)
 
 
+async def test_what_cannot_be_a_name_never_reaches_the_database() -> None:
+    venue = await Venue.open()
+    names = ("", "a b", "\u0000", "\x00", "x" * 65, "ä")
+    results = await send(venue, *(cancel(client_order_id=name) for name in names))
+    assert {code(result) for result in results} == {"invalid_client_id"}
+    assert venue.store.questions == 0
+
+
 async def test_many_unknown_names_cost_one_question() -> None:
     venue = await Venue.open()
     results = await send(venue, *(cancel(client_order_id=f"c{index}") for index in range(50)))
