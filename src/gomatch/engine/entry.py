@@ -26,6 +26,8 @@ QUANTITY_LIMIT = 1_000_000_000_000
 """Largest ``max_quantity``, so that the sum over any book that fits memory fits 64 bits."""
 BAND_LIMIT = 100 * RATE_SCALE
 """Widest price band, in billionths of the reference."""
+OPEN_ORDERS_LIMIT = 1_000_000_000
+"""Largest ``max_open_orders``."""
 ICEBERG_SLICES = 100
 """Slices that an iceberg may have, so that one order is a bounded number of trades."""
 
@@ -43,7 +45,7 @@ def configuration_fault(config: MarketConfig) -> str | None:
         (0 <= config.reference_price <= config.max_price, "reference_price"),
         (-RATE_SCALE <= config.maker_fee <= RATE_SCALE, "maker_fee"),
         (-RATE_SCALE <= config.taker_fee <= RATE_SCALE, "taker_fee"),
-        (config.max_open_orders >= 0, "max_open_orders"),
+        (0 <= config.max_open_orders <= OPEN_ORDERS_LIMIT, "max_open_orders"),
         (config.rules_version == RULES_VERSION, "rules_version"),
     )
     return next((field for fine, field in checks if not fine), None)

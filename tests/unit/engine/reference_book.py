@@ -596,7 +596,7 @@ class ReferenceBook:
             and 0 <= c.reference_price <= c.max_price
             and abs(c.maker_fee) <= BILLION
             and abs(c.taker_fee) <= BILLION
-            and c.max_open_orders >= 0
+            and 0 <= c.max_open_orders <= 10**9
             and c.rules_version == 1
         )
         if not fine:

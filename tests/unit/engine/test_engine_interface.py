@@ -133,6 +133,7 @@ def test_the_indicative_price_is_told_while_an_auction_lasts() -> None:
         {"maker_fee": 2_000_000_000},
         {"taker_fee": -2_000_000_000},
         {"max_open_orders": -1},
+        {"max_open_orders": 1 << 64},
         {"rules_version": 99},
     ],
 )
