@@ -8,14 +8,13 @@ from gomatch.engine.events import Event, Rested
 from gomatch.engine.levels import BookSide, Level
 from gomatch.engine.members import BUY
 from gomatch.engine.order import Closing, Order
+from gomatch.engine.timers import UNBOUNDED
 from gomatch.engine.types import MarketConfig, Side
 
-GONE_ALLOWED = 32
-"""Closed orders that a user's numbers may hold before their share counts."""
+TIDY_MASK = 63
+"""A user's numbers are looked at after so many (and one) more of the user's orders closed."""
 USERS_KEPT = 1024
 """Users that are kept before those without open orders are forgotten."""
-UNBOUNDED = 1 << 63
-"""A price beyond every price."""
 
 
 class Book:
@@ -80,7 +79,7 @@ class Book:
         del self.orders[order.number]
         user = order.terms.user
         self.users_gone[user] = gone = self.users_gone[user] + 1
-        if gone > GONE_ALLOWED:
+        if not gone & TIDY_MASK:
             self.tidy_user(user)
 
     def tidy_user(self, user: int) -> None:

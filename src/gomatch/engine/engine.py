@@ -235,28 +235,29 @@ class Engine:
                     if side is BUY:
                         if ask_heap and ask_heap[0] <= price:
                             book.next_priority = priority
-                            market.start(Order(number, command, quantity), number, out)
+                            market.start(Order(number, command, quantity), price, number, out)
                             lowest, highest, smallest, largest, least, most = market.plain_limits()
                             priority = book.next_priority
                             continue
-                        level = bid_levels.get(-price) or bids.open_level(price)
+                        level = bid_levels.get(-price)
+                        if level is None or not level.displayed:
+                            level = bids.open_level(price)
                         touched_bids[price] = level
                     else:
                         if bid_heap and bid_heap[0] <= -price:
                             book.next_priority = priority
-                            market.start(Order(number, command, quantity), number, out)
+                            market.start(Order(number, command, quantity), -price, number, out)
                             lowest, highest, smallest, largest, least, most = market.plain_limits()
                             priority = book.next_priority
                             continue
-                        level = ask_levels.get(price) or asks.open_level(price)
+                        level = ask_levels.get(price)
+                        if level is None or not level.displayed:
+                            level = asks.open_level(price)
                         touched_asks[price] = level
                     order = Order(number, command, quantity, quantity, priority)
                     touched[number] = orders[number] = order
                     owned.append(number)
-                    displayed = level.displayed
-                    if not displayed:
-                        book.side(side).stale -= 1
-                    level.displayed = displayed + quantity
+                    level.displayed += quantity
                     level.queue.append(order)
                     out.append(Rested(number, user, side, price, quantity, quantity, priority))
                     priority += 1

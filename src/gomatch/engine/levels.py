@@ -1,9 +1,9 @@
 """Price levels.
 
-A side keeps its levels in a dict and their keys in a binary heap, best first. A level that
-empties stays in both until it comes to the top or until more than half of the heap is empty, so
-adding, removing and reviving a level cost O(log levels) at most, amortised. A level is empty
-when it displays nothing.
+A side keeps its levels in a dict and their keys in a binary heap, best first. A level is empty
+when it displays nothing. One that empties stays in the heap until it comes to the top and in the
+dict after that, so that it is quickly there again; what is empty is dropped once it is the
+larger part. So opening and emptying a level cost O(log levels) at most, amortised.
 
 A key is the price on the ask side and the negated price on the bid side: on both sides a smaller
 key is the better price, and an order may trade with a level when level.key <= its limit key.
@@ -31,7 +31,7 @@ class Level:
     comes to them or when they are the larger part, so every order is skipped at most once.
     """
 
-    __slots__ = ("displayed", "gone", "head", "hidden", "key", "price", "queue")
+    __slots__ = ("displayed", "gone", "head", "hidden", "key", "listed", "price", "queue")
 
     def __init__(self, key: int, price: int) -> None:
         self.key = key
@@ -41,6 +41,8 @@ class Level:
         self.queue: list[Order] = []
         self.head = 0
         self.gone = 0
+        self.listed = False
+        """Whether its key is in the heap."""
 
     def __iter__(self) -> Iterator[Order]:
         return (order for order in islice(self.queue, self.head, None) if order.displayed)
@@ -81,23 +83,28 @@ class BookSide:
         """Levels that changed since the last drain, by price."""
 
     def open_level(self, price: int) -> Level:
-        """A new level, stale until its first order arrives."""
+        """The empty level at ``price``, in which the caller is about to place an order."""
         key = price * self.sign
-        level = self.levels[key] = Level(key, price)
-        heappush(self.heap, key)
-        self.stale += 1
+        level = self.levels.get(key)
+        if level is None:
+            level = self.levels[key] = Level(key, price)
+        if level.listed:
+            self.stale -= 1
+        else:
+            level.listed = True
+            heappush(self.heap, key)
         return level
 
     def append(self, order: Order) -> None:
         """Put the order, whose ``displayed`` is set, at the end of its price's level."""
         price = order.terms.price
-        key = price * self.sign
-        level = self.levels.get(key) or self.open_level(price)
+        level = self.levels.get(price * self.sign)
+        if level is None or not level.displayed:
+            level = self.open_level(price)
+        displayed = order.displayed
         level.queue.append(order)
-        if not level.displayed:
-            self.stale -= 1
-        level.displayed += order.displayed
-        level.hidden += order.remaining - order.displayed
+        level.displayed += displayed
+        level.hidden += order.remaining - displayed
         self.touched[price] = level
 
     def level_of(self, order: Order) -> Level:
@@ -113,10 +120,14 @@ class BookSide:
         level.hidden -= order.remaining - displayed
         order.displayed = 0
         self.touched[price] = level
-        level.gone = gone = level.gone + 1
+        level.gone += 1
+        self.tidy(level)
+
+    def tidy(self, level: Level) -> None:
+        """Called after an order has left ``level`` from anywhere."""
         if not level.displayed:
             self.emptied(level)
-        elif gone > STALE_ALLOWED and gone * 2 > len(level.queue) - level.head:
+        elif level.gone > STALE_ALLOWED and level.gone * 2 > len(level.queue) - level.head:
             level.queue = list(level)
             level.head = level.gone = 0
 
@@ -135,15 +146,18 @@ class BookSide:
         level.queue.clear()
         level.head = level.gone = 0
         heap, levels = self.heap, self.levels
-        if heap[0] == level.key:
-            del levels[heappop(heap)]
-            while heap and not levels[heap[0]].displayed:
-                del levels[heappop(heap)]
+        if heap[0] != level.key:
+            self.stale += 1
+        else:
+            level.listed = False
+            heappop(heap)
+            while heap and not (top := levels[heap[0]]).displayed:
+                top.listed = False
+                heappop(heap)
                 self.stale -= 1
-            return
-        self.stale += 1
-        if self.stale > STALE_ALLOWED and self.stale * 2 > len(heap):
-            for key in [key for key in heap if not levels[key].displayed]:
+        live = len(heap) - self.stale
+        if len(levels) > 2 * live + STALE_ALLOWED:
+            for key in [key for key, other in levels.items() if not other.displayed]:
                 del levels[key]
             heap[:] = levels
             heapify(heap)

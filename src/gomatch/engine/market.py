@@ -6,7 +6,7 @@ from collections import deque
 
 from gomatch.engine.amending import Amendment, judge
 from gomatch.engine.auction import equilibrium, uncross
-from gomatch.engine.book import UNBOUNDED, Book
+from gomatch.engine.book import TIDY_MASK, Book
 from gomatch.engine.commands import (
     AmendOrder,
     CancelAll,
@@ -30,6 +30,7 @@ from gomatch.engine.events import (
     Triggered,
     Uncrossed,
 )
+from gomatch.engine.levels import STALE_ALLOWED
 from gomatch.engine.matching import limit_key, match, obstacle
 from gomatch.engine.members import (
     AUCTION,
@@ -50,7 +51,7 @@ from gomatch.engine.members import (
     UNKNOWN_ORDER,
 )
 from gomatch.engine.order import TRIGGERED, Closing, Order
-from gomatch.engine.timers import Expiries, Stops
+from gomatch.engine.timers import UNBOUNDED, Expiries, Stops
 from gomatch.engine.types import (
     RATE_SCALE,
     BandMode,
@@ -109,15 +110,18 @@ class Market:
         """Fix the price band for the next command and the stops that it triggers."""
         book, config = self.book, self.config
         self._band_reference = book.last_price
-        reference = self.reference
-        book.low, book.high = 0, UNBOUNDED
-        if config.band_mode is not NO_BAND and reference:
+        reference = book.last_price or config.reference_price
+        if config.band_mode is NO_BAND or not reference:
+            book.low, book.high = 0, UNBOUNDED
+        else:
             width = reference * config.band // RATE_SCALE
-            book.low, book.high = reference - width, reference + width
-        self.lowest, self.highest = 1, config.max_price
+            book.low = reference - width
+            book.high = reference + width
         if config.band_mode is REFUSE:
             self.lowest = max(1, book.low)
             self.highest = min(book.high, config.max_price)
+        else:
+            self.lowest, self.highest = 1, config.max_price
 
     def indicative(self) -> tuple[int, int] | None:
         """Price in ticks and volume in lots at which the book would uncross now."""
@@ -164,24 +168,34 @@ class Market:
             config.max_open_orders or UNBOUNDED,
         )
 
-    def start(self, order: Order, number: int, out: list[Event]) -> None:
-        """Run a plain order that was just accepted and crosses, with the stops it triggers."""
-        self.run(order, number, out)
-        self.finish(number, out)
+    def start(self, order: Order, limit: int, number: int, out: list[Event]) -> None:
+        """Run a plain limit order that was just accepted and reaches the other side up to the
+        key ``limit``, with the stops it triggers."""
+        stopped = match(self.book, order, limit, number, out)
+        if order.closing is None:
+            self._leave(order, stopped, number, out)
+        if self.book.last_price != self._band_reference:
+            self.finish(number, out)
 
     def finish(self, number: int, out: list[Event]) -> None:
         """End a command after which stops may be reached."""
-        if self.stops.waiting and self.state is RUNNING and self.book.last_price:
+        last = self.book.last_price
+        stops = self.stops
+        if (last >= stops.buys_from or last <= stops.sells_from) and self.state is RUNNING and last:
             self._trigger(number, out)
-        if self.book.last_price != self._band_reference:
+            last = self.book.last_price
+        if last != self._band_reference:
             self.fix_band()
 
     def run(self, order: Order, number: int, out: list[Event]) -> None:
         """Match an incoming order, then rest it or cancel what is left."""
+        stopped = match(self.book, order, limit_key(order.terms), number, out)
+        if order.closing is None:
+            self._leave(order, stopped, number, out)
+
+    def _leave(self, order: Order, stopped: bool, number: int, out: list[Event]) -> None:
+        """Rest or cancel what a match, that the band stopped or not, has left of an order."""
         book, terms = self.book, order.terms
-        stopped = match(book, order, limit_key(terms), number, out)
-        if order.closing is not None:
-            return
         if stopped:
             self._end(order, number, Reason.PRICE_BAND, out)
             if self.config.band_mode is BandMode.HALT:
@@ -197,16 +211,42 @@ class Market:
             book.rest(order, out)
 
     def cancel(self, number: int, command: CancelOrder, out: list[Event]) -> None:
-        user = command.user
+        """Cancel one order. What follows for the owner's resting order is ``_end``, in line."""
+        user, target = command.user, command.order
         book = self.book
-        order = book.orders.get(command.order)
+        order = book.orders.get(target)
+        if order is None or user != order.terms.user or self.state is CLOSED or not order.displayed:
+            self._cancel_other(number, command, out)
+            return
+        terms = order.terms
+        remaining, displayed, price = order.remaining, order.displayed, terms.price
+        out.append(Cancelled(number, target, user, remaining, 0, BY_USER))
+        side = book.bids if terms.side is BUY else book.asks
+        side.touched[price] = level = side.levels[price * side.sign]
+        level.displayed -= displayed
+        level.hidden -= remaining - displayed
+        level.gone += 1
+        if not level.displayed or level.gone > STALE_ALLOWED:
+            side.tidy(level)
+        order.cancelled += remaining
+        order.displayed = order.remaining = 0
+        order.closing = CANCELLED
+        del book.orders[target]
+        book.users_gone[user] = gone = book.users_gone[user] + 1
+        if not gone & TIDY_MASK:
+            book.tidy_user(user)
+        book.touched[target] = order
+
+    def _cancel_other(self, number: int, command: CancelOrder, out: list[Event]) -> None:
+        """Refuse a cancel, or cancel a stop or in the venue's name."""
+        user = command.user
+        order = self.book.orders.get(command.order)
         if self.state is CLOSED:
             out.append(Rejected(number, command.order, user, Reason.MARKET_CLOSED))
-            return
-        if order is None or (user and user != order.terms.user):
+        elif order is None or (user and user != order.terms.user):
             out.append(Rejected(number, command.order, user, UNKNOWN_ORDER))
-            return
-        self._end(order, number, BY_USER if user else BY_ADMIN, out)
+        else:
+            self._end(order, number, BY_USER if user else BY_ADMIN, out)
 
     def _end(self, order: Order, number: int, reason: Reason, out: list[Event]) -> None:
         """Cancel all that remains of the order."""

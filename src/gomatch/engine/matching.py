@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gomatch.engine.book import GONE_ALLOWED, UNBOUNDED, Book
+from gomatch.engine.book import TIDY_MASK, Book
 from gomatch.engine.commands import NewOrder
 from gomatch.engine.events import Cancelled, Event, Traded
 from gomatch.engine.levels import STALE_ALLOWED, BookSide, Level
@@ -19,6 +19,7 @@ from gomatch.engine.members import (
     REFUSE,
 )
 from gomatch.engine.order import Order
+from gomatch.engine.timers import UNBOUNDED
 from gomatch.engine.types import RATE_SCALE, Reason
 
 
@@ -33,28 +34,21 @@ def match(book: Book, taker: Order, limit: int, number: int, out: list[Event]) -
     user, taker_side, taker_number = terms.user, terms.side, taker.number
     prevented = (terms.self_trade or config.self_trade) is not NO_PREVENTION
     opposite = book.asks if taker_side is BUY else book.bids
-    heap, levels = opposite.heap, opposite.levels
-    orders, users_gone, touched = book.orders, book.users_gone, book.touched
-    maker_rate, taker_rate = config.maker_fee, config.taker_fee
-    low, high = book.low, book.high
+    heap, orders, touched = opposite.heap, book.orders, book.touched
     remaining = taker.remaining
     traded = last_price = 0
     stopped = False
     touched[taker_number] = taker
 
-    while remaining and heap:
-        key = heap[0]
-        if key > limit:
-            break
-        level = levels[key]
+    while heap and heap[0] <= limit:
+        level = opposite.levels[heap[0]]
         price = level.price
-        if price < low or price > high:
+        if price < book.low or price > book.high:
             stopped = True
             break
         opposite.touched[price] = level
-        queue = level.queue
-        while remaining:
-            maker = queue[level.head]
+        while True:
+            maker = level.queue[level.head]
             displayed = maker.displayed
             if not displayed:
                 level.head += 1
@@ -65,10 +59,9 @@ def match(book: Book, taker: Order, limit: int, number: int, out: list[Event]) -
                 taker.remaining = remaining
                 _prevent(book, maker, taker, number, out)
                 remaining = taker.remaining
-                if not level.displayed:
-                    break
-                queue = level.queue
-                continue
+                if remaining and level.displayed:
+                    continue
+                break
             quantity = displayed if displayed < remaining else remaining
             remaining -= quantity
             maker.remaining = maker_remaining = maker.remaining - quantity
@@ -90,8 +83,8 @@ def match(book: Book, taker: Order, limit: int, number: int, out: list[Event]) -
                     quantity,
                     maker_remaining,
                     remaining,
-                    -(-value * maker_rate // RATE_SCALE) if maker_rate else 0,
-                    -(-value * taker_rate // RATE_SCALE) if taker_rate else 0,
+                    -(-value * config.maker_fee // RATE_SCALE),
+                    -(-value * config.taker_fee // RATE_SCALE),
                 )
             )
             if quantity < displayed:
@@ -100,18 +93,22 @@ def match(book: Book, taker: Order, limit: int, number: int, out: list[Event]) -
             level.head += 1
             if maker_remaining:
                 book.refill(maker, level, out)
-                continue
-            maker.displayed = 0
-            maker.closing = FILLED
-            del orders[maker_number]
-            users_gone[maker_user] = gone = users_gone[maker_user] + 1
-            if gone > GONE_ALLOWED:
-                book.tidy_user(maker_user)
-            if not shown:
-                opposite.emptied(level)
+            else:
+                maker.displayed = 0
+                maker.closing = FILLED
+                del orders[maker_number]
+                book.users_gone[maker_user] = gone = book.users_gone[maker_user] + 1
+                if not gone & TIDY_MASK:
+                    book.tidy_user(maker_user)
+                if not shown:
+                    opposite.emptied(level)
+                    break
+            if not remaining:
                 break
         if level.head > STALE_ALLOWED:
             level.tidy()
+        if not remaining:
+            break
 
     if last_price:
         book.last_price = last_price

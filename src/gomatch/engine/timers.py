@@ -11,19 +11,26 @@ from heapq import heapify, heappop, heappush
 from gomatch.engine.members import BUY
 from gomatch.engine.order import Order
 
+UNBOUNDED = 1 << 63
+"""A price beyond every price."""
 STALE_ALLOWED = 64
 """Stale entries that a heap may hold before it looks at their share."""
 
 
 class Stops:
-    """Stops that wait for their price. Keys: stop price for buys, its negative for sells."""
+    """Stops that wait for their price. Keys: stop price for buys, its negative for sells.
 
-    __slots__ = ("_buys", "_sells", "waiting")
+    No waiting buy is reached below ``buys_from`` ticks and no waiting sell above ``sells_from``.
+    """
+
+    __slots__ = ("_buys", "_sells", "buys_from", "sells_from", "waiting")
 
     def __init__(self) -> None:
         self.waiting: dict[int, Order] = {}
         self._buys: list[tuple[int, int]] = []
         self._sells: list[tuple[int, int]] = []
+        self.buys_from = UNBOUNDED
+        self.sells_from = 0
 
     def add(self, order: Order) -> None:
         """Let the order wait for its stop price; also after that price was amended."""
@@ -32,6 +39,7 @@ class Stops:
             self._push(self._buys, (order.terms.stop_price, order.number), 1)
         else:
             self._push(self._sells, (-order.terms.stop_price, order.number), -1)
+        self._note_tops()
 
     def reached(self, last_price: int) -> list[Order]:
         """Take out the stops that ``last_price`` reaches: buys by rising stop price, then sells
@@ -39,7 +47,12 @@ class Stops:
         found: list[Order] = []
         self._take(self._buys, last_price, 1, found)
         self._take(self._sells, -last_price, -1, found)
+        self._note_tops()
         return found
+
+    def _note_tops(self) -> None:
+        self.buys_from = self._buys[0][0] if self._buys else UNBOUNDED
+        self.sells_from = -self._sells[0][0] if self._sells else 0
 
     def _take(self, heap: list[tuple[int, int]], limit: int, sign: int, found: list[Order]) -> None:
         waiting = self.waiting
