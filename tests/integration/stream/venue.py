@@ -99,8 +99,8 @@ async def open_venue(
             "server_key": SecretStr(SERVER_KEY),
             "callback_port": 0,
             "database_pool": 4,
-            "lease_seconds": 1.0,
-            "lease_renew": 0.2,
+            "lease_seconds": 10.0,
+            "lease_renew": 0.5,
             "key_refresh": 0.2,
             **changes,
         }
