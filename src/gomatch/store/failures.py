@@ -30,6 +30,8 @@ _ROLLED_BACK = ("53", "57014", "57P03", "55P03", "25P02", "25P03", "40", "58")
 # Classes after which nothing is known: the session was lost or ended from outside.
 _SESSION_LOST = ("08", "57P")
 
+_PROTOCOL_CALLS = ("bind_execute", "bind_execute_many", "prepare", "query", "copy_in")
+
 
 class Translated:
     """Context manager that turns failures of asyncpg into StoreError and its kinds.
@@ -80,6 +82,11 @@ def translate(error: BaseException, *, writing: bool) -> StoreError | None:
         # What asyncpg raises when the session ends in the middle of a COPY.
         return StoreUnavailable(
             f"the PostgreSQL connection is unusable: {error}", outcome_unknown=writing
+        )
+    if isinstance(error, AttributeError) and error.obj is None and error.name in _PROTOCOL_CALLS:
+        # asyncpg forgets its protocol when a session ends between preparing and executing.
+        return StoreUnavailable(
+            "the PostgreSQL session ended inside a statement", outcome_unknown=writing
         )
     if isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError):
         return StoreUnavailable(
