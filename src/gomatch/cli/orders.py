@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
@@ -13,16 +14,20 @@ from gomatch.cli.session import run
 from gomatch.errors import ConfigurationError
 from gomatch.messages.market import SelfTradeName
 
-Status = Literal[
-    "pending",
-    "open",
-    "partially_filled",
-    "filled",
-    "cancelled",
-    "expired",
-    "rejected",
-    "waiting",
-]
+
+class Status(StrEnum):
+    """As the API writes them. An enum, as typer has no lists of literals."""
+
+    PENDING = "pending"
+    OPEN = "open"
+    PARTIALLY_FILLED = "partially_filled"
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+    WAITING = "waiting"
+
+
 OrderArgument = Annotated[
     str, typer.Argument(metavar="ORDER", help="Its id, or client:<client order id>.")
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shlex
 import signal
@@ -55,6 +56,8 @@ def register(app: typer.Typer) -> None:
             # People look at this; what happens in order need not be told unless asked for.
             level = settings.log_level if "GOMATCH_LOG_LEVEL" in os.environ else "warning"
             logs.configure(level=level, style="console")
+            # That this PostgreSQL has no standby is known, and said in the help.
+            logging.getLogger("gomatch_api.services").setLevel("ERROR")
             check_port(settings.api_host, settings.api_port)
             folder = DataFolder(data or settings.data)
             with folder.locked():
