@@ -106,18 +106,25 @@ class Book:
 
     def rest(self, order: Order, out: list[Event]) -> None:
         """Show the order, or its first slice, at the end of its level with a new priority."""
-        terms = order.terms
-        remaining = order.remaining
-        order.displayed = displayed = min(terms.display or remaining, remaining)
+        number, terms, remaining = order.number, order.terms, order.remaining
+        user, price, displayed = terms.user, terms.price, terms.display
+        if not displayed or displayed > remaining:
+            displayed = remaining
+        if number not in self.orders:
+            self.register(order)
+        order.displayed = displayed
         order.priority = priority = self.next_priority
         self.next_priority = priority + 1
-        self.side(terms.side).append(order)
-        self.touched[order.number] = order
-        out.append(
-            Rested(
-                order.number, terms.user, terms.side, terms.price, displayed, remaining, priority
-            )
-        )
+        side = self.bids if terms.side is BUY else self.asks
+        level = side.levels.get(price * side.sign)
+        if level is None or not level.displayed:
+            level = side.open_level(price)
+        side.touched[price] = level
+        level.queue.append(order)
+        level.displayed += displayed
+        level.hidden += remaining - displayed
+        self.touched[number] = order
+        out.append(Rested(number, user, terms.side, price, displayed, remaining, priority))
 
     def refill(self, order: Order, level: Level, out: list[Event]) -> None:
         """Show, at the end of ``level``, the next slice of an order whose last one is used up

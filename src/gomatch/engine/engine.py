@@ -216,59 +216,63 @@ class Engine:
                 user = command.user
                 owned = users.get(user)
                 if (
-                    command.type is LIMIT
-                    and command.time_in_force is GTC
-                    and price >= lowest
-                    and price <= highest
-                    and quantity >= smallest
-                    and quantity <= largest
-                    and not command.display
-                    and not command.post_only
-                    and not command.stop_price
-                    and not command.expiry
-                    and owned is not None
-                    and len(owned) < most
-                    and price * quantity >= least
+                    command.type is not LIMIT
+                    or command.time_in_force is not GTC
+                    or price < lowest
+                    or price > highest
+                    or quantity < smallest
+                    or quantity > largest
+                    or command.display
+                    or command.post_only
+                    or command.stop_price
+                    or command.expiry
+                    or owned is None
+                    or len(owned) >= most
+                    or price * quantity < least
                 ):
-                    out.append(Accepted(number, command))
-                    side = command.side
-                    if side is BUY:
-                        if ask_heap and ask_heap[0] <= price:
-                            book.next_priority = priority
-                            market.start(Order(number, command, quantity), price, number, out)
-                            lowest, highest, smallest, largest, least, most = market.plain_limits()
-                            priority = book.next_priority
-                            continue
-                        level = bid_levels.get(-price)
-                        if level is None or not level.displayed:
-                            level = bids.open_level(price)
-                        touched_bids[price] = level
-                    else:
-                        if bid_heap and bid_heap[0] <= -price:
-                            book.next_priority = priority
-                            market.start(Order(number, command, quantity), -price, number, out)
-                            lowest, highest, smallest, largest, least, most = market.plain_limits()
-                            priority = book.next_priority
-                            continue
-                        level = ask_levels.get(price)
-                        if level is None or not level.displayed:
-                            level = asks.open_level(price)
-                        touched_asks[price] = level
-                    order = Order(number, command, quantity, quantity, priority)
-                    touched[number] = orders[number] = order
-                    owned.append(number)
-                    level.displayed += quantity
-                    level.queue.append(order)
-                    out.append(Rested(number, user, side, price, quantity, quantity, priority))
-                    priority += 1
+                    book.next_priority = priority
+                    market.handle(number, command, out)
+                    priority = book.next_priority
+                    lowest, highest, smallest, largest, least, most = market.plain_limits()
                     continue
+                out.append(Accepted(number, command))
+                side = command.side
+                if side is BUY:
+                    if ask_heap and ask_heap[0] <= price:
+                        book.next_priority = priority
+                        market.start(Order(number, command, quantity), price, number, out)
+                        priority = book.next_priority
+                        lowest, highest, smallest, largest, least, most = market.plain_limits()
+                        continue
+                    level = bid_levels.get(-price)
+                    if level is None or not level.displayed:
+                        level = bids.open_level(price)
+                    touched_bids[price] = level
+                else:
+                    if bid_heap and bid_heap[0] <= -price:
+                        book.next_priority = priority
+                        market.start(Order(number, command, quantity), -price, number, out)
+                        priority = book.next_priority
+                        lowest, highest, smallest, largest, least, most = market.plain_limits()
+                        continue
+                    level = ask_levels.get(price)
+                    if level is None or not level.displayed:
+                        level = asks.open_level(price)
+                    touched_asks[price] = level
+                order = Order(number, command, quantity, quantity, priority)
+                touched[number] = orders[number] = order
+                owned.append(number)
+                level.queue.append(order)
+                level.displayed += quantity
+                out.append(Rested(number, user, side, price, quantity, quantity, priority))
+                priority += 1
             elif type(command) is CancelOrder:
                 market.cancel(number, command, out)
-                continue
-            book.next_priority = priority
-            market.handle(number, command, out)
-            lowest, highest, smallest, largest, least, most = market.plain_limits()
-            priority = book.next_priority
+            else:
+                book.next_priority = priority
+                market.handle(number, command, out)
+                priority = book.next_priority
+                lowest, highest, smallest, largest, least, most = market.plain_limits()
         book.next_priority = priority
         self._applied = first + len(commands) - 1
         self._sequence += len(out) - before

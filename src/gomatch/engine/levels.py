@@ -72,13 +72,16 @@ class Level:
 class BookSide:
     """One side's levels. The top of ``heap`` is never an empty level."""
 
-    __slots__ = ("heap", "levels", "sign", "stale", "touched")
+    __slots__ = ("heap", "levels", "most", "sign", "stale", "touched")
 
     def __init__(self, sign: int) -> None:
         self.sign = sign
         self.heap: list[int] = []
         self.levels: dict[int, Level] = {}
         self.stale = 0
+        """Empty levels in the heap."""
+        self.most = STALE_ALLOWED
+        """Levels beyond which the empty ones are dropped before another is added."""
         self.touched: dict[int, Level] = {}
         """Levels that changed since the last drain, by price."""
 
@@ -87,6 +90,8 @@ class BookSide:
         key = price * self.sign
         level = self.levels.get(key)
         if level is None:
+            if len(self.levels) > self.most:
+                self._drop_empty()
             level = self.levels[key] = Level(key, price)
         if level.listed:
             self.stale -= 1
@@ -155,13 +160,15 @@ class BookSide:
                 top.listed = False
                 heappop(heap)
                 self.stale -= 1
-        live = len(heap) - self.stale
-        if len(levels) > 2 * live + STALE_ALLOWED:
-            for key in [key for key, other in levels.items() if not other.displayed]:
-                del levels[key]
-            heap[:] = levels
-            heapify(heap)
-            self.stale = 0
+
+    def _drop_empty(self) -> None:
+        heap, levels = self.heap, self.levels
+        for key in [key for key, level in levels.items() if not level.displayed]:
+            del levels[key]
+        heap[:] = levels
+        heapify(heap)
+        self.stale = 0
+        self.most = 2 * len(levels) + STALE_ALLOWED
 
     def walk(self) -> Iterator[Level]:
         """The levels, best first, leaving the heap as it is."""

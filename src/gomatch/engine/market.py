@@ -44,7 +44,6 @@ from gomatch.engine.members import (
     FOK,
     IOC,
     MARKET,
-    NO_BAND,
     REFUSE,
     RUNNING,
     STOP,
@@ -104,24 +103,24 @@ class Market:
 
     def use(self, config: MarketConfig) -> None:
         self.config = self.book.config = config
+        self.book.low, self.book.high = 0, UNBOUNDED
+        self.lowest, self.highest = 1, config.max_price
         self.fix_band()
 
     def fix_band(self) -> None:
         """Fix the price band for the next command and the stops that it triggers."""
         book, config = self.book, self.config
-        self._band_reference = book.last_price
-        reference = book.last_price or config.reference_price
-        if config.band_mode is NO_BAND or not reference:
-            book.low, book.high = 0, UNBOUNDED
-        else:
+        self._band_reference = last = book.last_price
+        if not config.band_mode:
+            return
+        reference = last or config.reference_price
+        if reference:
             width = reference * config.band // RATE_SCALE
             book.low = reference - width
             book.high = reference + width
-        if config.band_mode is REFUSE:
-            self.lowest = max(1, book.low)
-            self.highest = min(book.high, config.max_price)
-        else:
-            self.lowest, self.highest = 1, config.max_price
+            if config.band_mode is REFUSE:
+                self.lowest = max(1, book.low)
+                self.highest = min(book.high, config.max_price)
 
     def indicative(self) -> tuple[int, int] | None:
         """Price in ticks and volume in lots at which the book would uncross now."""
@@ -171,19 +170,23 @@ class Market:
     def start(self, order: Order, limit: int, number: int, out: list[Event]) -> None:
         """Run a plain limit order that was just accepted and reaches the other side up to the
         key ``limit``, with the stops it triggers."""
-        stopped = match(self.book, order, limit, number, out)
-        if order.closing is None:
+        book = self.book
+        stopped = match(book, order, limit, number, out)
+        if stopped:
             self._leave(order, stopped, number, out)
-        if self.book.last_price != self._band_reference:
+        elif order.remaining:
+            book.rest(order, out)
+        if book.last_price != self._band_reference:
             self.finish(number, out)
 
     def finish(self, number: int, out: list[Event]) -> None:
         """End a command after which stops may be reached."""
-        last = self.book.last_price
-        stops = self.stops
-        if (last >= stops.buys_from or last <= stops.sells_from) and self.state is RUNNING and last:
-            self._trigger(number, out)
-            last = self.book.last_price
+        book, stops = self.book, self.stops
+        last = book.last_price
+        if last >= stops.buys_from or last <= stops.sells_from:
+            if last and self.state is RUNNING:
+                self._trigger(number, out)
+            last = book.last_price
         if last != self._band_reference:
             self.fix_band()
 
@@ -206,8 +209,6 @@ class Market:
         elif terms.time_in_force is IOC:
             self._end(order, number, BY_IMMEDIATE_OR_CANCEL, out)
         else:
-            if order.number not in book.orders:
-                book.register(order)
             book.rest(order, out)
 
     def cancel(self, number: int, command: CancelOrder, out: list[Event]) -> None:
@@ -270,7 +271,6 @@ class Market:
         elif self.state is RUNNING:
             self.run(order, number, out)
         else:
-            book.register(order)
             book.rest(order, out)
         if terms.expiry and order.closing is None:
             self.expiries.add(order)

@@ -32,7 +32,6 @@ RUNNING: Final = TradingState.RUNNING
 AUCTION: Final = TradingState.AUCTION
 CLOSED: Final = TradingState.CLOSED
 
-NO_BAND: Final = BandMode.NONE
 REFUSE: Final = BandMode.REFUSE
 
 NO_PREVENTION: Final = SelfTrade.NONE
