@@ -14,7 +14,7 @@ from gomatch.observability import logs
 from gomatch_api import codes, problems
 from gomatch_api.auth import KeyRing, Principal
 from gomatch_api.metrics import ApiMetrics
-from gomatch_api.problems import Problem
+from gomatch_api.problems import Problem, ProblemBody
 
 _log = logs.get(__name__)
 
@@ -143,7 +143,8 @@ class HotEndpoint:
             )
             content = _encode(answer)
             headers = [(b"content-type", _JSON)]
-            if status >= 400:
+            if isinstance(answer, ProblemBody):
+                self._metrics.problems.labels(answer.code).inc()
                 headers = _problem_headers({"retry-after": "1"} if status == 503 else {})
         except ClientGone:
             return

@@ -26,11 +26,9 @@ class DatabaseHealth:
         self._probe = probe
         self._failed = asyncio.Event()
         self.available = True
-        self.failures = 0
 
     def report_failure(self, error: StoreUnavailable) -> None:
         """Refuse everything from now on until a probe gets an answer."""
-        self.failures += 1
         if self.available:
             self.available = False
             _log.warning("database unavailable", error=str(error))
@@ -46,8 +44,8 @@ class DatabaseHealth:
                 pause = min(pause * 2, PROBE_LONGEST)
                 try:
                     await self._probe()
-                except StoreUnavailable:
-                    self.failures += 1
+                except StoreUnavailable as error:
+                    _log.debug("database still unavailable", error=str(error))
                 else:
                     self.available = True
                     _log.info("database available again")

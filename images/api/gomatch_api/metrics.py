@@ -3,8 +3,6 @@ dashboards use them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _SECONDS = (
@@ -72,6 +70,11 @@ class ApiMetrics:
             ["operation"],
             registry=self.registry,
         )
+        self.database_available = Gauge(
+            "gomatch_api_database_available",
+            "0 from a failure of PostgreSQL until it answers a probe.",
+            registry=self.registry,
+        )
         self.problems = Counter(
             "gomatch_api_problems",
             "Problem documents sent, by code.",
@@ -83,7 +86,3 @@ class ApiMetrics:
             "Exceptions that nobody expected, answered as internal_error.",
             registry=self.registry,
         )
-
-    def observe_gauge(self, name: str, help_text: str, value: Callable[[], float]) -> None:
-        """A gauge that is read when Prometheus asks for it."""
-        Gauge(name, help_text, registry=self.registry).set_function(value)

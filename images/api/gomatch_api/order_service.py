@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -73,6 +74,9 @@ class OrderService:
         for part in parts:
             stage = parsed if len(parts) == 1 else [parsed[index] for index in part]
             results += await self._stage(principal.user_id, stage, wait=wait)
+        refused = Counter(result.problem.code for result in results if result.problem is not None)
+        for code, count in refused.items():
+            self._metrics.commands.labels(code).inc(count)
         return results
 
     async def cancel_all(
@@ -164,7 +168,6 @@ class OrderService:
                 trace=self._tracing.current_traceparent(),
             )
         except Problem as problem:
-            self._metrics.commands.labels(problem.code.code).inc(len(lot.commands))
             for index in lot.items:
                 results[index] = problem_result(problem)
             return
@@ -237,10 +240,10 @@ class OrderService:
             if wait:
                 await self._results.complete(refused.lot, user, results)
 
-    def _conflict(self, first: Settled) -> ItemResult:
+    @staticmethod
+    def _conflict(first: Settled) -> ItemResult:
         order = first.kind is ClaimKind.ORDER
         code = codes.CLIENT_ORDER_ID_REUSED if order else codes.REQUEST_ID_REUSED
-        self._metrics.commands.labels(code.code).inc()
         return problem_result(Problem(code, field="client_order_id" if order else "request_id"))
 
 

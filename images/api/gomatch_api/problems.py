@@ -60,11 +60,6 @@ class Problem(Exception):
             field=self.field,
         )
 
-    def at(self, field: str) -> Problem:
-        """The same problem with its field placed below ``field``, for items of a batch."""
-        path = f"{field}.{self.field}" if self.field else field
-        return Problem(self.code, self.detail, field=path, retry_after=self.retry_after)
-
     def again(self) -> Problem:
         """A fresh instance, for another waiter: an exception must not be raised twice at once."""
         return Problem(self.code, self.detail, field=self.field, retry_after=self.retry_after)

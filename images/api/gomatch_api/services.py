@@ -163,6 +163,7 @@ async def _build(
         backlog_limit=settings.backlog_limit,
     )
     metrics.waiting.set_function(lambda: intake.waiting)
+    metrics.database_available.set_function(lambda: health.available)
     journal = Journal(pool, timeout=timeout)
     orders_store = Orders(pool, timeout=timeout)
     feeds = Feeds(markets.get, journal=journal)
@@ -176,30 +177,16 @@ async def _build(
         tracing=tracing,
     )
     stream_metrics = StreamMetrics(metrics.registry)
-    limits = StreamLimits.of(settings)
     stream = StreamHub(
-        SessionTools(
+        _session_tools(
+            settings,
+            pool,
+            stream_metrics,
             feeds=feeds,
             markets=markets,
             keys=keys,
-            entry=orders,
-            replay=ReplayTools(
-                journal=journal,
-                open_orders=orders_store,
-                order_view=order_of,
-                slots=asyncio.Semaphore(limits.replays),
-                horizon=limits.replay_events,
-                replayed=stream_metrics.replayed.inc,
-                resynced=stream_metrics.resyncs.inc,
-            ),
-            guard=DisconnectGuard(
-                Disconnects(pool, timeout=timeout),
-                intake,
-                markets,
-                swept=stream_metrics.disconnect_cancels.inc,
-            ),
-            limits=limits,
-            metrics=stream_metrics,
+            orders=orders,
+            intake=intake,
         )
     )
     callback = CallbackServer(
@@ -230,6 +217,44 @@ async def _build(
         callback=callback,
         metrics=metrics,
         tracing=tracing,
+    )
+
+
+def _session_tools(
+    settings: Settings,
+    pool: asyncpg.Pool,
+    metrics: StreamMetrics,
+    *,
+    feeds: Feeds,
+    markets: MarketRegistry,
+    keys: KeyRing,
+    orders: OrderService,
+    intake: IntakeService,
+) -> SessionTools:
+    timeout = settings.database_timeout
+    limits = StreamLimits.of(settings)
+    return SessionTools(
+        feeds=feeds,
+        markets=markets,
+        keys=keys,
+        entry=orders,
+        replay=ReplayTools(
+            journal=Journal(pool, timeout=timeout),
+            open_orders=Orders(pool, timeout=timeout),
+            order_view=order_of,
+            slots=asyncio.Semaphore(limits.replays),
+            horizon=limits.replay_events,
+            replayed=metrics.replayed.inc,
+            resynced=metrics.resyncs.inc,
+        ),
+        guard=DisconnectGuard(
+            Disconnects(pool, timeout=timeout),
+            intake,
+            markets,
+            swept=metrics.disconnect_cancels.inc,
+        ),
+        limits=limits,
+        metrics=metrics,
     )
 
 

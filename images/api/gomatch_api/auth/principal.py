@@ -12,7 +12,6 @@ from gomatch_api.problems import Problem
 READ = "read"
 TRADE = "trade"
 ADMIN = "admin"
-SCOPES = (READ, TRADE, ADMIN)
 
 
 class Principal:
