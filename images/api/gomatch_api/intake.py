@@ -28,6 +28,10 @@ from gomatch_api.publishing import BackgroundPublisher
 
 _log = logs.get(__name__)
 
+STALL_SECONDS = 2.0
+"""An accept that takes longer stops its market's intake here: what waits was never sent and is
+refused at once, so that only the commands already on their way wait for a frozen PostgreSQL."""
+
 DUPLICATE_ROUNDS = 10
 """Accepts of one plan that may meet client ids taken by another replica at the same moment."""
 
@@ -40,6 +44,7 @@ class _Lane:
     waiting: deque[Submission] = field(default_factory=deque)
     commands: int = 0
     task: asyncio.Task[None] | None = None
+    stalled: bool = False
 
 
 class IntakeService:
@@ -88,6 +93,8 @@ class IntakeService:
         lane = self._lanes.get(market.market_id)
         if lane is None:
             lane = self._lanes[market.market_id] = _Lane(market)
+        if lane.stalled:
+            raise Problem(codes.NOT_ACCEPTED, retry_after=1)
         if lane.commands + len(commands) > self._intake_limit:
             raise Problem(codes.OVERLOADED, retry_after=1)
         loop = self._loop
@@ -114,6 +121,7 @@ class IntakeService:
         try:
             while lane.waiting:
                 group = self._gather(lane)
+                stall = self._loop.call_later(STALL_SECONDS, self._stall, lane)
                 try:
                     await self._accept(lane.market, group)
                 except Problem as problem:
@@ -124,6 +132,9 @@ class IntakeService:
                     _log.exception("accept failed", market=lane.market.symbol)
                     self._metrics.unexpected_errors.inc()
                     _fail(group, Problem(codes.INTERNAL_ERROR))
+                finally:
+                    stall.cancel()
+                    lane.stalled = False
         finally:
             lane.task = None
 
@@ -206,6 +217,12 @@ class IntakeService:
         self._health.report_failure(error)
         code = codes.OUTCOME_UNKNOWN if error.outcome_unknown else codes.NOT_ACCEPTED
         return Problem(code, retry_after=1)
+
+    def _stall(self, lane: _Lane) -> None:
+        _log.warning("accept stalled", market=lane.market.symbol, seconds=STALL_SECONDS)
+        self._metrics.database_errors.labels("stall").inc()
+        lane.stalled = True
+        self._fail_waiting(lane)
 
     def _fail_waiting(self, lane: _Lane) -> None:
         """What was never sent to PostgreSQL is refused at once instead of waiting for it."""

@@ -105,6 +105,8 @@ class MarketRegistry:
                 await self.refresh()
             except StoreUnavailable as error:
                 self._health.report_failure(error)
+            except Exception:  # noqa: BLE001  what is known stays good; the next round may be fine
+                _log.exception("markets not refreshed")
 
     def _put(self, record: MarketRecord, head: MarketHead) -> None:
         known = self._by_id.get(record.market_id)

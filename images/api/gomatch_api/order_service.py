@@ -153,7 +153,9 @@ class OrderService:
             await self._run(lots[0], user, batch.results, wait=wait)
         elif lots:
             await asyncio.gather(*(self._run(lot, user, batch.results, wait=wait) for lot in lots))
-        return [result for result in batch.results if result is not None]
+        results = [result for result in batch.results if result is not None]
+        assert len(results) == len(items), "every item has a result"
+        return results
 
     async def _run(
         self, lot: Lot, user: int, results: list[ItemResult | None], *, wait: bool

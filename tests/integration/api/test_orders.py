@@ -310,3 +310,34 @@ async def test_while_the_database_is_away_orders_are_refused_at_once_and_then_it
         await until(heals)
         again = await alice.post("/v1/orders", json=order(client_order_id="late"))
         assert again.status_code == 202
+
+
+async def test_while_the_database_is_frozen_orders_are_refused_and_then_it_heals(
+    postgres_server: PostgresServer, start: Starter
+) -> None:
+    replica = await start(database_timeout=3)
+    async with await replica.user("alice") as alice:
+        assert (await alice.post("/v1/orders", json=order())).status_code == 202
+        await postgres_server.pause()
+        try:
+            sent = asyncio.create_task(alice.post("/v1/orders", json=order(client_order_id="sent")))
+
+            async def refused_at_once() -> bool:
+                answer = await alice.post("/v1/orders", json=order())
+                return answer.status_code == 503 and answer.json()["code"] == "not_accepted"
+
+            await until(refused_at_once)
+            answer = await sent
+            assert answer.status_code == 503
+            assert answer.json()["code"] in ("not_accepted", "outcome_unknown")
+        finally:
+            await postgres_server.resume()
+
+        async def heals() -> bool:
+            return (await alice.get("/readyz")).status_code == 200
+
+        await until(heals, 30)
+        again = await alice.post("/v1/orders", json=order(client_order_id="sent"))
+        assert again.status_code == 202
+        repeated = await alice.post("/v1/orders", json=order(client_order_id="sent"))
+        assert repeated.json() == again.json()

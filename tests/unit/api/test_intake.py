@@ -228,6 +228,24 @@ async def test_after_a_failure_everything_is_refused_at_once_until_a_probe_answe
     assert (await submit(venue, cancels(1))).numbers[0] == 1
 
 
+async def test_a_frozen_database_makes_only_what_was_sent_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gomatch_api.intake.STALL_SECONDS", 0.01)
+    venue = await Venue.open()
+    venue.store.gate.clear()
+    sent = asyncio.create_task(submit(venue, cancels(1)))
+    while not venue.store.running:
+        await asyncio.sleep(0)
+    waiting = asyncio.create_task(refusal(venue))
+    assert await waiting is codes.NOT_ACCEPTED
+    assert await refusal(venue) is codes.NOT_ACCEPTED
+    venue.store.gate.set()
+    assert (await sent).numbers[0] == 1
+    assert (await submit(venue, cancels(2))).numbers[0] == 2
+    assert venue.commands() == cancels(1, 2)
+
+
 async def test_reading_ids_that_fails_has_accepted_nothing() -> None:
     venue = await Venue.open()
     await submit(venue, cancels(1), claim(0, "a"))

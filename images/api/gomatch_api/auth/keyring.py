@@ -144,6 +144,8 @@ class KeyRing:
                         self._take(record)
             except StoreUnavailable as error:
                 self._health.report_failure(error)
+            except Exception:  # noqa: BLE001  what is known stays good; the next round may be fine
+                _log.exception("keys not refreshed")
 
     async def _look_again(self) -> None:
         try:
