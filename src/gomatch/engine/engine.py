@@ -207,7 +207,8 @@ class Engine:
         bids, asks = book.bids, book.asks
         bid_heap, bid_levels, touched_bids = bids.heap, bids.levels, bids.touched
         ask_heap, ask_levels, touched_asks = asks.heap, asks.levels, asks.touched
-        lowest, highest, smallest, largest, least, most = market.plain_limits()
+        limits = market.limits
+        lowest, highest, smallest, largest, least, most = limits
         priority = book.next_priority
         for number, command in enumerate(commands, first):
             if type(command) is NewOrder:
@@ -233,7 +234,9 @@ class Engine:
                     book.next_priority = priority
                     market.handle(number, command, out)
                     priority = book.next_priority
-                    lowest, highest, smallest, largest, least, most = market.plain_limits()
+                    if market.limits is not limits:
+                        limits = market.limits
+                        lowest, highest, smallest, largest, least, most = limits
                     continue
                 out.append(Accepted(number, command))
                 side = command.side
@@ -242,7 +245,9 @@ class Engine:
                         book.next_priority = priority
                         market.start(Order(number, command, quantity), price, number, out)
                         priority = book.next_priority
-                        lowest, highest, smallest, largest, least, most = market.plain_limits()
+                        if market.limits is not limits:
+                            limits = market.limits
+                            lowest, highest, smallest, largest, least, most = limits
                         continue
                     level = bid_levels.get(-price)
                     if level is None or not level.displayed:
@@ -253,7 +258,9 @@ class Engine:
                         book.next_priority = priority
                         market.start(Order(number, command, quantity), -price, number, out)
                         priority = book.next_priority
-                        lowest, highest, smallest, largest, least, most = market.plain_limits()
+                        if market.limits is not limits:
+                            limits = market.limits
+                            lowest, highest, smallest, largest, least, most = limits
                         continue
                     level = ask_levels.get(price)
                     if level is None or not level.displayed:
@@ -272,7 +279,9 @@ class Engine:
                 book.next_priority = priority
                 market.handle(number, command, out)
                 priority = book.next_priority
-                lowest, highest, smallest, largest, least, most = market.plain_limits()
+                if market.limits is not limits:
+                    limits = market.limits
+                    lowest, highest, smallest, largest, least, most = limits
         book.next_priority = priority
         self._applied = first + len(commands) - 1
         self._sequence += len(out) - before

@@ -16,7 +16,7 @@ from gomatch.engine.commands import (
     NewOrder,
     SetState,
 )
-from gomatch.engine.entry import configuration_fault, order_fault
+from gomatch.engine.entry import OPEN_ORDERS_LIMIT, configuration_fault, order_fault
 from gomatch.engine.events import (
     Accepted,
     AllCancelled,
@@ -59,6 +59,8 @@ from gomatch.engine.types import (
     TradingState,
 )
 
+_NOTHING = (1, 0, 1, 0, 0, 0)
+"""Limits that no order keeps."""
 _CLOSED_TO_ENTRY = {
     TradingState.CANCEL_ONLY: Reason.MARKET_CANCEL_ONLY,
     TradingState.HALTED: Reason.MARKET_HALTED,
@@ -78,6 +80,7 @@ class Market:
         "config",
         "expiries",
         "highest",
+        "limits",
         "lowest",
         "state",
         "stops",
@@ -106,6 +109,28 @@ class Market:
         self.book.low, self.book.high = 0, UNBOUNDED
         self.lowest, self.highest = 1, config.max_price
         self.fix_band()
+        self._set_limits()
+
+    def enter_state(self, state: TradingState) -> None:
+        self.state = state
+        self._set_limits()
+
+    def _set_limits(self) -> None:
+        """Set the lowest and highest price, smallest and largest quantity, least notional and the
+        number of the user's orders below which a plain limit order is taken without more
+        questions; in ``limits``, which is another tuple whenever one of them changes."""
+        config = self.config
+        if self.state is not RUNNING:
+            self.limits = _NOTHING
+            return
+        self.limits = (
+            self.lowest,
+            self.highest,
+            config.min_quantity,
+            config.max_quantity,
+            config.min_notional,
+            config.max_open_orders or OPEN_ORDERS_LIMIT,
+        )
 
     def fix_band(self) -> None:
         """Fix the price band for the next command and the stops that it triggers."""
@@ -121,6 +146,7 @@ class Market:
             if config.band_mode is REFUSE:
                 self.lowest = max(1, book.low)
                 self.highest = min(book.high, config.max_price)
+                self._set_limits()
 
     def indicative(self) -> tuple[int, int] | None:
         """Price in ticks and volume in lots at which the book would uncross now."""
@@ -152,21 +178,6 @@ class Market:
             raise TypeError(f"not a command: {command!r}")
         self.finish(number, out)
 
-    def plain_limits(self) -> tuple[int, int, int, int, int, int]:
-        """Lowest and highest price, smallest and largest quantity, least notional and the number
-        of the user's orders below which a plain limit order is taken without more questions."""
-        config = self.config
-        if self.state is not RUNNING:
-            return 1, 0, 1, 0, 0, 0
-        return (
-            self.lowest,
-            self.highest,
-            config.min_quantity,
-            config.max_quantity,
-            config.min_notional,
-            config.max_open_orders or UNBOUNDED,
-        )
-
     def start(self, order: Order, limit: int, number: int, out: list[Event]) -> None:
         """Run a plain limit order that was just accepted and reaches the other side up to the
         key ``limit``, with the stops it triggers."""
@@ -176,8 +187,13 @@ class Market:
             self._leave(order, stopped, number, out)
         elif order.remaining:
             book.rest(order, out)
-        if book.last_price != self._band_reference:
-            self.finish(number, out)
+        last = book.last_price
+        if last != self._band_reference:
+            stops = self.stops
+            if last >= stops.buys_from or last <= stops.sells_from:
+                self.finish(number, out)
+            else:
+                self.fix_band()
 
     def finish(self, number: int, out: list[Event]) -> None:
         """End a command after which stops may be reached."""
@@ -202,7 +218,7 @@ class Market:
         if stopped:
             self._end(order, number, Reason.PRICE_BAND, out)
             if self.config.band_mode is BandMode.HALT:
-                self.state = TradingState.HALTED
+                self.enter_state(TradingState.HALTED)
                 out.append(StateChanged(number, self.state, Reason.PRICE_BAND))
         elif not terms.price:
             self._end(order, number, BY_MARKET_REST, out)
@@ -408,7 +424,7 @@ class Market:
             elif self.book.crossed:
                 out.append(Rejected(number, 0, 0, Reason.BOOK_CROSSED))
                 return
-        self.state = command.state
+        self.enter_state(command.state)
         out.append(StateChanged(number, command.state, command.reason))
 
     def _configure(self, number: int, command: Configure, out: list[Event]) -> None:

@@ -32,9 +32,8 @@ def match(book: Book, taker: Order, limit: int, number: int, out: list[Event]) -
     config = book.config
     terms = taker.terms
     user, taker_side, taker_number = terms.user, terms.side, taker.number
-    prevented = (terms.self_trade or config.self_trade) is not NO_PREVENTION
     opposite = book.asks if taker_side is BUY else book.bids
-    heap, orders, touched = opposite.heap, book.orders, book.touched
+    heap, touched = opposite.heap, book.touched
     remaining = taker.remaining
     traded = last_price = 0
     stopped = False
@@ -55,7 +54,7 @@ def match(book: Book, taker: Order, limit: int, number: int, out: list[Event]) -
                 level.gone -= 1
                 continue
             maker_user = maker.terms.user
-            if maker_user == user and prevented:
+            if maker_user == user and (terms.self_trade or config.self_trade) is not NO_PREVENTION:
                 taker.remaining = remaining
                 _prevent(book, maker, taker, number, out)
                 remaining = taker.remaining
@@ -96,7 +95,7 @@ def match(book: Book, taker: Order, limit: int, number: int, out: list[Event]) -
             else:
                 maker.displayed = 0
                 maker.closing = FILLED
-                del orders[maker_number]
+                del book.orders[maker_number]
                 book.users_gone[maker_user] = gone = book.users_gone[maker_user] + 1
                 if not gone & TIDY_MASK:
                     book.tidy_user(maker_user)
@@ -113,11 +112,11 @@ def match(book: Book, taker: Order, limit: int, number: int, out: list[Event]) -
     if last_price:
         book.last_price = last_price
         taker.value += traded
-    taker.remaining = remaining
-    if not remaining and taker.closing is None:
-        taker.closing = FILLED
-        if taker_number in orders:
-            book.deregister(taker)
+        taker.remaining = remaining
+        if not remaining and taker.closing is None:
+            taker.closing = FILLED
+            if taker_number in book.orders:
+                book.deregister(taker)
     return stopped
 
 

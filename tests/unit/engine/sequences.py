@@ -29,6 +29,10 @@ from gomatch.engine import (
 Value = TypeVar("Value", NewOrder, AmendOrder, MarketConfig)
 
 
+CONFIG = MarketConfig(max_price=10_000)
+"""What the sequences begin with."""
+
+
 def commands(draw: random.Random, count: int) -> list[Command]:
     """``count`` commands of every kind, now and then hostile ones."""
     return [_command(draw, number) for number in range(1, count + 1)]
@@ -103,6 +107,8 @@ def spoiled(draw: random.Random, value: Value) -> Value:
         return replace(value, **{name: not old})
     if isinstance(old, IntEnum):
         return replace(value, **{name: draw.choice(tuple(type(old)))})
+    if name == "max_price":  # the reference tries every tick up to it
+        return replace(value, **{name: draw.choice((-1, 0, 1, 100, 2**63, 2**64))})
     if isinstance(old, int):
         hostile = (-1, 0, 1, 5, 2**30, 2**31, 10**12 + 1, 2**62, 2**63, 2**64, -(2**63), -(10**30))
         return replace(value, **{name: draw.choice(hostile)})

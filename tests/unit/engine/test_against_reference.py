@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gomatch.engine import Command, Engine, Event, Side, TradingState
 from gomatch.messages.codec import pack_image, unpack_image
 from tests.unit.engine.reference_book import ReferenceBook
-from tests.unit.engine.sequences import commands
+from tests.unit.engine.sequences import CONFIG, commands
 
 LONG = os.environ.get("GOMATCH_HYPOTHESIS") == "long"
 
@@ -30,7 +30,7 @@ def test_long_sequences_equal_the_reference(seed: int) -> None:
 
 def check(seed: int, count: int) -> None:
     draw = random.Random(seed)
-    engine, book = Engine(), ReferenceBook()
+    engine, book = Engine(CONFIG), ReferenceBook(CONFIG)
     batch: list[Command] = []
     expected: list[Event] = []
     for number, command in enumerate(commands(draw, count), 1):
