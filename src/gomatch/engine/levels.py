@@ -153,6 +153,8 @@ class BookSide:
         heap, levels = self.heap, self.levels
         if heap[0] != level.key:
             self.stale += 1
+            if self.stale > STALE_ALLOWED and self.stale * 2 > len(heap):
+                self._drop_empty()
         else:
             level.listed = False
             heappop(heap)
