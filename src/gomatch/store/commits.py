@@ -7,13 +7,17 @@ from typing import Any
 from gomatch.store.failures import Translated, fenced
 from gomatch.store.journal import find_row
 from gomatch.store.pool import OwnConnection
-from gomatch.store.records import ORDER_COLUMNS, TRADE_COLUMNS, Batch, JournalRow, OrderUpdateRow
+from gomatch.store.records import Batch, JournalRow
 
-_COMMIT = f"SELECT gomatch_commit({', '.join(f'${n}' for n in range(1, 29))})"
+_COMMIT = f"SELECT gomatch_commit({', '.join(f'${n}' for n in range(1, 19))})"
 
-# The update of open orders joins them with an unnest. A cached plan made while `orders` was small
-# would scan the whole table for ever after, and planning each time costs more than the lookups:
-# one lookup by primary key for each row is right at every size, so nothing else is left to choose.
+_OWN_SESSION = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+_END_SESSION = """
+SELECT pg_terminate_backend(pid, $3) FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2
+"""
+_END_MILLISECONDS = 2000
+# Everything in a commit is one row or one lookup by primary key for each row. What else a planner
+# could choose for the update of open orders (see migration 0004) reads the whole table.
 _SETTINGS = {
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
@@ -21,53 +25,78 @@ _SETTINGS = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
-_NO_UPDATES: tuple[tuple[()], ...] = ((),) * 13
 
 
 class Commits:
     """One for each matcher process: a connection of its own for commits, which are serial.
 
-    After any StoreUnavailable the connection is gone: connect again, register the new session
-    with Leadership, and look the batch up with `find`.
+    After any error the connection is gone: connect again, register the new session with
+    Leadership, and look the batch up with `find`.
     """
 
     def __init__(self, url: str, *, timeout: float, application: str = "gomatch commit") -> None:
         self._own = OwnConnection(url, timeout=timeout, application=application, settings=_SETTINGS)
+        self._session: Any = None
 
     async def connect(self) -> int:
         """(Re)connect; returns the session's process id for Leadership.register_backend.
 
-        Raises StoreUnavailable.
+        The session before is ended at the server, where it may still be at work on a statement
+        whose answer nobody waits for: from then on `find` tells for good. Raises
+        StoreUnavailable.
         """
-        return await self._own.connect()
-
-    async def commit(self, batch: Batch) -> None:
-        """Write ``batch``. Raises Fenced when the head is not as this leader left it (nothing
-        was written), and StoreUnavailable: with ``outcome_unknown`` when it happened at the
-        COMMIT itself, so that only `find` can tell.
-        """
-        connection = self._own.connection()
-        transaction = connection.transaction()
+        pid = await self._own.connect()
         try:
             with Translated():
-                await transaction.start()
-                hit = await connection.fetchval(_COMMIT, *_arguments(batch))
-                if hit:
-                    await _copy(connection, batch)
-                else:
-                    await transaction.rollback()
-            if not hit:
-                raise fenced(batch.market_id, batch.epoch)
+                connection = self._own.connection()
+                if self._session is not None:
+                    await connection.execute(_END_SESSION, *self._session, _END_MILLISECONDS)
+                self._session = await connection.fetchrow(_OWN_SESSION)
+        except BaseException:
+            self._own.drop()
+            raise
+        return pid
+
+    async def commit(self, batch: Batch) -> None:
+        """Write ``batch`` whole, in one statement (docs/adr/0007-commit-in-one-statement.md).
+
+        Raises Fenced when the head is not as this leader left it (nothing was written), and
+        StoreUnavailable: with ``outcome_unknown`` when it may be committed although no answer
+        came, so that only `find` can tell.
+        """
+        try:
             with Translated(writing=True):
-                await transaction.commit()
+                done = await self._own.connection().fetchval(
+                    _COMMIT,
+                    batch.market_id,
+                    batch.epoch,
+                    batch.previous_sequence,
+                    batch.previous_chain,
+                    batch.first_number,
+                    batch.last_number,
+                    batch.first_sequence,
+                    batch.last_sequence,
+                    batch.time,
+                    batch.rules_version,
+                    batch.events,
+                    batch.chain,
+                    batch.state,
+                    batch.last_price,
+                    batch.skipped,
+                    batch.new_orders,
+                    batch.order_updates,
+                    batch.trades,
+                )
+            if not done:
+                raise fenced(batch.market_id, batch.epoch)
         except BaseException:
             # Also when cancelled: what the session was doing is not known any more.
             self._own.drop()
             raise
 
     async def find(self, market_id: int, epoch: int, first_sequence: int) -> JournalRow | None:
-        """The journal row of a batch whose commit got no answer, or None: not committed, and
-        never will be once its session has ended. Raises StoreUnavailable."""
+        """The journal row of a batch whose commit got no answer, or None: then it was not, and
+        after `connect` will not be, committed. Raises StoreUnavailable."""
         try:
             with Translated():
                 return await find_row(self._own.connection(), market_id, epoch, first_sequence)
@@ -77,42 +106,3 @@ class Commits:
 
     async def close(self) -> None:
         await self._own.close()
-
-
-def _arguments(batch: Batch) -> list[Any]:
-    updates: Any = _NO_UPDATES
-    if batch.order_updates:
-        updates = _columns(batch.order_updates)
-    return [
-        batch.market_id,
-        batch.epoch,
-        batch.previous_sequence,
-        batch.previous_chain,
-        batch.first_number,
-        batch.last_number,
-        batch.first_sequence,
-        batch.last_sequence,
-        batch.time,
-        batch.rules_version,
-        batch.events,
-        batch.chain,
-        batch.state,
-        batch.last_price,
-        batch.skipped,
-        *updates,
-    ]
-
-
-def _columns(rows: list[OrderUpdateRow]) -> list[tuple[Any, ...]]:
-    return list(zip(*rows, strict=True))
-
-
-async def _copy(connection: Any, batch: Batch) -> None:
-    if batch.new_orders:
-        await connection.copy_records_to_table(
-            "orders", records=batch.new_orders, columns=ORDER_COLUMNS
-        )
-    if batch.trades:
-        await connection.copy_records_to_table(
-            "trades", records=batch.trades, columns=TRADE_COLUMNS
-        )

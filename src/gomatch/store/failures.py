@@ -79,7 +79,7 @@ def translate(error: BaseException, *, writing: bool) -> StoreError | None:
     if isinstance(error, OSError):
         return StoreUnavailable(f"PostgreSQL cannot be reached: {error}", outcome_unknown=writing)
     if isinstance(error, asyncpg.InternalClientError):
-        # What asyncpg raises when the session ends in the middle of a COPY.
+        # What asyncpg raises when the session ends at a moment it did not foresee.
         return StoreUnavailable(
             f"the PostgreSQL connection is unusable: {error}", outcome_unknown=writing
         )
