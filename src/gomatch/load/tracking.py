@@ -1,0 +1,64 @@
+"""What the generator remembers of its orders: targets for cancels and times until a fill."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+from gomatch.load.histogram import LatencyHistogram
+
+_REMEMBERED = 20_000
+
+
+class OpenOrders:
+    """Ids of orders that probably rest, of one user in one market; never more than 20,000."""
+
+    def __init__(self, *, seed: int) -> None:
+        self._ids: list[str] = []
+        self._random = random.Random(seed)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def add(self, order: str) -> None:
+        if len(self._ids) < _REMEMBERED:
+            self._ids.append(order)
+
+    def take(self) -> str | None:
+        """Any one of them, which is then forgotten; None when there is none."""
+        if not self._ids:
+            return None
+        at = int(self._random.random() * len(self._ids))
+        self._ids[at], self._ids[-1] = self._ids[-1], self._ids[at]
+        return self._ids.pop()
+
+
+class FillTimes:
+    """Times from sending an order to its first fill on the owner's stream. The fill may be seen
+    before the answer that tells the order's id, so both sides wait for each other here."""
+
+    def __init__(self) -> None:
+        self._sent: dict[str, float] = {}
+        self._seen: dict[str, float] = {}
+
+    def sent(self, order: str, at: float, into: LatencyHistogram) -> None:
+        seen = self._seen.pop(order, None)
+        if seen is not None:
+            into.record(seen - at)
+            return
+        self._sent[order] = at
+        _forget_oldest(self._sent)
+
+    def seen(self, order: str, at: float, into: LatencyHistogram) -> None:
+        sent = self._sent.pop(order, None)
+        if sent is not None:
+            into.record(at - sent)
+        elif order not in self._seen:
+            self._seen[order] = at
+            _forget_oldest(self._seen)
+
+
+def _forget_oldest(times: dict[str, float]) -> None:
+    if len(times) > _REMEMBERED:
+        oldest: Iterator[str] = iter(times)
+        del times[next(oldest)]
