@@ -21,6 +21,7 @@ _COMMANDS = (
     "markets",
     "orders",
     "watch",
+    "load",
     "audit",
     "replay",
     "settings",

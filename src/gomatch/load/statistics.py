@@ -65,6 +65,11 @@ class Statistics:
         self._ended = time.perf_counter()
         self._cpu_ended = time.process_time()
 
+    @property
+    def rate(self) -> float:
+        """Commands acknowledged a second since the last reset."""
+        return self.acknowledged / max(time.perf_counter() - self._began, 1e-9)
+
     def report(self) -> LoadReport:
         """Everything since the last reset, until ``finish`` or, before it, until now."""
         seconds = (self._ended or time.perf_counter()) - self._began
