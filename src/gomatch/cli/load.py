@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from gomatch.cli.http import DEFAULT_URL, UrlOption, check_url
 from gomatch.cli.load_report import report_view
 from gomatch.cli.output import CommandFailed, ExitCode, JsonOption, Output
-from gomatch.cli.session import database, load_settings, run
+from gomatch.cli.session import database, load_settings, run_program
 from gomatch.errors import ConfigurationError
 from gomatch.load.lobster import read_recording
 from gomatch.load.plan import LARGEST_BATCH, LoadPlan, Via
@@ -119,7 +119,7 @@ def register(app: typer.Typer) -> None:
                     "nothing was acknowledged", ExitCode.UNAVAILABLE, reason="nothing_acknowledged"
                 )
 
-        run(output, command, on_loop=uvloop.run)
+        run_program(output, lambda: uvloop.run(command()))
 
 
 def _via(text: str) -> Via:
