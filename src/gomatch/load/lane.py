@@ -13,7 +13,7 @@ from gomatch.load.http import ConnectionFailed
 from gomatch.load.pacing import Budget, PoissonPacer
 from gomatch.load.senders import Reply, Sender
 from gomatch.load.statistics import Statistics
-from gomatch.load.tracking import FillTimes, OpenOrders
+from gomatch.load.tracking import FillTimes, OpenOrders, Results
 
 _LARGEST_BACKOFF = 2.0
 
@@ -64,7 +64,12 @@ class Lane:
         budget: Budget,
         batch: int,
         statistics: Statistics,
+        results: Results | None = None,
+        timeout: float = 10.0,
     ) -> None:
+        """With ``results``, the next request waits until this one's results were seen."""
+        self._results = results
+        self._timeout = timeout
         self._composer = composer
         self._open = open_orders
         self._fills = fills
@@ -101,9 +106,17 @@ class Lane:
             return
         self._backoff = 0.0
         statistics.acknowledgement.record(time.perf_counter() - due)
-        self._record(actions, reply, due)
+        newest = self._record(actions, reply, due)
+        if (
+            self._results is not None
+            and newest
+            and not await self._results.until_seen(newest, self._timeout)
+        ):
+            statistics.failed["no result on the stream in time"] += 1
 
-    def _record(self, actions: Sequence[Action], reply: Reply, due: float) -> None:
+    def _record(self, actions: Sequence[Action], reply: Reply, due: float) -> str:
+        """The id of the last new order that was acknowledged; empty if there was none."""
+        newest = ""
         statistics = self._statistics
         accepted = 0
         for action, answer in zip(actions, reply.items, strict=True):
@@ -112,11 +125,14 @@ class Lane:
                 statistics.refused[problem.code if problem is not None else "unknown"] += 1
                 continue
             accepted += 1
+            if action.verb is Verb.NEW:
+                newest = answer.order.id
             if action.deep:
                 self._open.add(answer.order.id)
             elif action.takes:
                 self._fills.sent(answer.order.id, due, statistics.fill)
         statistics.acknowledged += accepted
+        return newest
 
     async def _pause(self, at_least: float) -> None:
         self._backoff = min(max(self._backoff * 2, 0.05), _LARGEST_BACKOFF)

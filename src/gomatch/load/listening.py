@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -12,7 +12,7 @@ from gomatch.errors import LoadError
 from gomatch.load.plan import LoadPlan
 from gomatch.load.statistics import Statistics
 from gomatch.load.stream import StreamClient, Subscription
-from gomatch.load.tracking import FillTimes
+from gomatch.load.tracking import FillTimes, Results
 from gomatch.load.wire import StreamMessage
 
 _SETTLE_STEP = 0.1
@@ -28,12 +28,18 @@ class Listening:
         self._tasks: list[asyncio.Task[None]] = []
         self.fills = FillTimes()
         self.users: Sequence[StreamClient] = ()
+        self.results = [{market.symbol: Results() for market in plan.markets} for _ in plan.tokens]
+        """By user, in the order of the plan's tokens, and market."""
 
     async def __aenter__(self) -> Self:
         """Raises LoadError when a subscription is not confirmed within the plan's timeout."""
         plan = self._plan
-        self.users = [self._stream(token, "orders") for token in plan.tokens]
-        streams = [*self.users, *(self._stream("", "depth") for _ in range(plan.depth_subscribers))]
+        self.users = [
+            self._stream("orders", self._private(results), token)
+            for token, results in zip(plan.tokens, self.results, strict=True)
+        ]
+        readers = [self._stream("depth", self._public) for _ in range(plan.depth_subscribers)]
+        streams = [*self.users, *readers]
         self._tasks = [asyncio.create_task(stream.run()) for stream in streams]
         try:
             async with asyncio.timeout(plan.timeout):
@@ -68,23 +74,36 @@ class Listening:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _stream(self, token: str, channel: str) -> StreamClient:
+    def _stream(
+        self, channel: str, on_message: Callable[[StreamMessage, float], None], token: str = ""
+    ) -> StreamClient:
         return StreamClient(
             self._plan.url,
             token=token,
             subscriptions=[Subscription(channel, market.symbol) for market in self._plan.markets],
             statistics=self._statistics,
-            on_message=self._on_private if token else self._on_public,
+            on_message=on_message,
             timeout=self._plan.timeout,
         )
 
-    def _on_private(self, message: StreamMessage, now: float) -> None:
-        statistics = self._statistics
-        statistics.private_messages += 1
-        statistics.private_events += len(message.events)
-        for event in message.events:
-            if event.role == "taker" and event.order_id is not None:
-                self.fills.seen(event.order_id, now, statistics.fill)
+    def _private(self, results: Mapping[str, Results]) -> Callable[[StreamMessage, float], None]:
+        statistics, fills = self._statistics, self.fills
 
-    def _on_public(self, message: StreamMessage, now: float) -> None:
+        def on_message(message: StreamMessage, now: float) -> None:
+            statistics.private_messages += 1
+            statistics.private_events += len(message.events)
+            newest = None
+            for event in message.events:
+                if event.role == "taker" and event.order_id is not None:
+                    fills.seen(event.order_id, now, statistics.fill)
+                elif event.event == "accepted":
+                    newest = event.order_id
+                elif event.event == "rejected" and event.order_id is not None:
+                    results[message.market].saw(event.order_id)
+            if newest is not None:
+                results[message.market].saw(newest)
+
+        return on_message
+
+    def _public(self, message: StreamMessage, now: float) -> None:
         self._statistics.public_messages += 1

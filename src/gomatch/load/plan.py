@@ -18,7 +18,8 @@ Via = Literal["rest", "ws"]
 class LoadPlan:
     """``tokens`` has one bearer token for each user. ``rate`` is in commands a second over all
     users and markets, 0 as fast as it goes. ``window`` is how many requests each user keeps in
-    flight in each market. ``orders`` 0 means as many as fit into ``seconds``.
+    flight in each market; with ``until_seen`` a request counts as in flight until the results of
+    its orders were seen on the user's stream. ``orders`` 0 means as many as fit into ``seconds``.
 
     ``ring`` above 0 prepares that many operations of each market before the run and goes through
     them again and again, so that making them costs nothing while servers are measured.
@@ -31,6 +32,7 @@ class LoadPlan:
     seconds: float = 60.0
     rate: float = 0.0
     window: int = 1
+    until_seen: bool = False
     batch: int = 1
     via: Via = "rest"
     mix: FlowMix = REALISTIC_MIX

@@ -60,7 +60,9 @@ class LoadRun:
             flow: Iterator[Operation] = OrderFlow(market, plan.mix, seed=plan.seed)
             if plan.ring:
                 flow = itertools.cycle(list(itertools.islice(flow, plan.ring)))
-            for token, stream in zip(plan.tokens, listening.users, strict=True):
+            for token, stream, results in zip(
+                plan.tokens, listening.users, listening.results, strict=True
+            ):
                 open_orders = OpenOrders(seed=plan.seed + len(lanes))
                 for _ in range(plan.window):
                     number = len(lanes)
@@ -75,6 +77,8 @@ class LoadRun:
                             budget=self._budget,
                             batch=plan.batch,
                             statistics=self.statistics,
+                            results=results[market.symbol] if plan.until_seen else None,
+                            timeout=plan.timeout,
                         )
                     )
         return lanes

@@ -1,11 +1,15 @@
-"""What the generator remembers of its orders: targets for cancels and times until a fill."""
+"""What the generator remembers of its orders: targets for cancels, times until a fill, and how
+far results were seen."""
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Iterator
 
+from gomatch.errors import LoadError
 from gomatch.load.histogram import LatencyHistogram
+from gomatch.messages.market import parse_order_id
 
 _REMEMBERED = 20_000
 
@@ -56,6 +60,44 @@ class FillTimes:
         elif order not in self._seen:
             self._seen[order] = at
             _forget_oldest(self._seen)
+
+
+class Results:
+    """How far one user has seen the results of its orders in one market. Orders are accepted or
+    rejected in the order of their numbers, so one number says it all."""
+
+    def __init__(self) -> None:
+        self._seen = 0
+        self._waiting: dict[int, asyncio.Future[None]] = {}
+
+    def saw(self, order: str) -> None:
+        """The order was accepted or rejected by the engine."""
+        self._seen = max(self._seen, _number(order))
+        for number in [number for number in self._waiting if number <= self._seen]:
+            waiter = self._waiting.pop(number)
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def until_seen(self, order: str, timeout: float) -> bool:
+        """False when the result did not come within ``timeout`` seconds."""
+        number = _number(order)
+        if number <= self._seen:
+            return True
+        waiter = self._waiting[number] = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(timeout):
+                await waiter
+        except TimeoutError:
+            self._waiting.pop(number, None)
+            return False
+        return True
+
+
+def _number(order: str) -> int:
+    parsed = parse_order_id(order)
+    if parsed is None:
+        raise LoadError(f"{order!r} is no order id")
+    return parsed[1]
 
 
 def _forget_oldest(times: dict[str, float]) -> None:
