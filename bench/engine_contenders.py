@@ -19,9 +19,20 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from bench.engine_flows import CONFIG
+from bench.engine_flows import FULL, PLAIN
+from msgspec.structs import replace
 
-from gomatch.engine import CancelOrder, Command, Engine, Event, NewOrder, Side, Traded
+from gomatch.engine import (
+    CancelOrder,
+    Command,
+    Engine,
+    Event,
+    NewOrder,
+    OrderType,
+    Side,
+    TimeInForce,
+    Traded,
+)
 from gomatch.messages.codec import unpack_commands
 
 PEERS = Path(__file__).parent / ".peers"
@@ -39,8 +50,23 @@ def collector(mode: str) -> None:
 
 
 def gomatch(before: list[Command], commands: list[Command], mode: str) -> Result:
-    """All events, stops and bands; the changes are drained after each batch of 100."""
-    engine = Engine(CONFIG)
+    """All events; the changes are drained after each batch of 100. Nothing that the peers do not
+    have is in use: no band, no fees, no limits, no stops (orders that never rest instead)."""
+    idle: list[Command] = [
+        replace(one, type=OrderType.MARKET, stop_price=0, time_in_force=TimeInForce.IOC)
+        if isinstance(one, NewOrder) and one.stop_price
+        else one
+        for one in before
+    ]
+    return _gomatch(Engine(PLAIN), idle, commands, mode)
+
+
+def gomatch_in_full(before: list[Command], commands: list[Command], mode: str) -> Result:
+    """The same code with 1,000 waiting stops, price band, fees, least notional and limits."""
+    return _gomatch(Engine(FULL), before, commands, mode)
+
+
+def _gomatch(engine: Engine, before: list[Command], commands: list[Command], mode: str) -> Result:
     engine.apply_batch(1, before, [])
     engine.drain()
     batches = [commands[n : n + BATCH] for n in range(0, len(commands), BATCH)]
@@ -148,6 +174,7 @@ def pyorderbook(before: list[Command], commands: list[Command], mode: str) -> Re
 
 CONTENDERS: dict[str, Callable[[list[Command], list[Command], str], Result]] = {
     "gomatch": gomatch,
+    "gomatch, everything in use": gomatch_in_full,
     "matching-engine": matching_engine,
     "pyorderbook": pyorderbook,
 }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from gomatch.engine import (
     BandMode,
     CancelOrder,
@@ -20,11 +22,15 @@ from gomatch.engine import (
 
 BUY, SELL = Side.BUY, Side.SELL
 MID = 100_000
-CONFIG = MarketConfig(
+PLAIN = MarketConfig(
     max_quantity=1_000_000,
     max_price=1_000_000,
-    min_notional=10,
     self_trade=SelfTrade.NONE,  # the peers that are compared have other modes or none
+)
+"""What the peers can do: no band, no fees, no limits."""
+FULL = replace(
+    PLAIN,
+    min_notional=10,
     band_mode=BandMode.HALT,
     band=900_000_000,
     reference_price=MID,
@@ -50,7 +56,7 @@ class Writer:
 
     seed: int
     users: int = 100
-    engine: Engine = field(default_factory=lambda: Engine(CONFIG))
+    engine: Engine = field(default_factory=lambda: Engine(FULL))
     commands: list[Command] = field(default_factory=list)
     open: list[tuple[int, int]] = field(default_factory=list)
     """Number and user of the orders that were put to rest."""

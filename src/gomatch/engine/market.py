@@ -75,7 +75,7 @@ class Market:
     """
 
     __slots__ = (
-        "_band_reference",
+        "_last",
         "book",
         "config",
         "expiries",
@@ -135,7 +135,7 @@ class Market:
     def fix_band(self) -> None:
         """Fix the price band for the next command and the stops that it triggers."""
         book, config = self.book, self.config
-        self._band_reference = last = book.last_price
+        self._last = last = book.last_price
         if not config.band_mode:
             return
         reference = last or config.reference_price
@@ -188,12 +188,14 @@ class Market:
         elif order.remaining:
             book.rest(order, out)
         last = book.last_price
-        if last != self._band_reference:
+        if last != self._last:
             stops = self.stops
             if last >= stops.buys_from or last <= stops.sells_from:
                 self.finish(number, out)
-            else:
+            elif self.config.band_mode:
                 self.fix_band()
+            else:
+                self._last = last
 
     def finish(self, number: int, out: list[Event]) -> None:
         """End a command after which stops may be reached."""
@@ -203,7 +205,7 @@ class Market:
             if last and self.state is RUNNING:
                 self._trigger(number, out)
             last = book.last_price
-        if last != self._band_reference:
+        if last != self._last:
             self.fix_band()
 
     def run(self, order: Order, number: int, out: list[Event]) -> None:
@@ -243,11 +245,11 @@ class Market:
         level.displayed -= displayed
         level.hidden -= remaining - displayed
         level.gone += 1
-        if not level.displayed or level.gone > STALE_ALLOWED:
-            side.tidy(level)
         order.cancelled += remaining
         order.displayed = order.remaining = 0
         order.closing = CANCELLED
+        if not level.displayed or level.gone > STALE_ALLOWED:
+            side.tidy(level)
         del book.orders[target]
         book.users_gone[user] = gone = book.users_gone[user] + 1
         if not gone & TIDY_MASK:
