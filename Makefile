@@ -26,7 +26,7 @@ proto: install
 	scripts/proto.sh
 
 lock: install
-	uv pip compile --universal --python-version 3.11 --all-extras --generate-hashes --quiet --output-file requirements.lock pyproject.toml
+	uv pip compile --universal --python-version 3.11 --all-extras --generate-hashes --no-strip-extras --quiet --output-file requirements.lock pyproject.toml
 
 clean:
 	rm -rf .venv .tools .data dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -90,9 +90,7 @@ async def measure(
     """One run on a venue of its own."""
     symbols = ["BTC-USDT", "ETH-USDT", "SOL-USDT", "XRP-USDT"][:markets]
     async with bench_venue(symbols=symbols, users=USERS) as venue:
-        return await _measured(
-            venue, via=via, seconds=seconds, warm_up=warm_up, window=window
-        )
+        return await _measured(venue, via=via, seconds=seconds, warm_up=warm_up, window=window)
 
 
 async def _measured(
@@ -116,7 +114,7 @@ async def _measured(
     run = LoadRun(plan)
     running = asyncio.create_task(run.run())
     try:
-        await _started(run, running)
+        await run.begun(running)
         await asyncio.sleep(warm_up)
         run.statistics.reset()
         meter, before = venue.meter(), await venue.applied()
@@ -150,11 +148,3 @@ async def _measured(
         report=report,
         audit=await venue.audit_text(),
     )
-
-
-async def _started(run: LoadRun, running: asyncio.Task[LoadReport]) -> None:
-    starting = asyncio.create_task(run.started.wait())
-    await asyncio.wait([starting, running], return_when=asyncio.FIRST_COMPLETED)
-    if running.done():
-        starting.cancel()
-        running.result()

@@ -21,9 +21,9 @@ from pathlib import Path
 from statistics import median
 
 import msgspec
+
 from bench.engine_contenders import CONTENDERS, PEERS
 from bench.engine_flows import Flow, deep, fronts, mix, wide
-
 from gomatch.messages.codec import pack_commands
 
 ROOT = Path(__file__).parent.parent

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from bench.engine_flows import FULL, PLAIN
 from msgspec.structs import replace
 
+from bench.engine_flows import FULL, PLAIN
 from gomatch.engine import (
     CancelOrder,
     Command,

@@ -83,6 +83,29 @@ class Program:
                 await asyncio.sleep(0.01)
         return status
 
+    async def metric(self, name: str) -> float:
+        """The value of a gauge or counter that has no labels."""
+        async with httpx.AsyncClient(timeout=5) as client:
+            text = (await client.get(f"http://127.0.0.1:{self.port}/metrics")).text
+        for line in text.splitlines():
+            if line.startswith((f"{name} ", f"{name}{{")):
+                return float(line.rpartition(" ")[2])
+        raise LookupError(name)
+
+
+async def listening(port: int) -> None:
+    """Wait until something accepts connections there."""
+    async with asyncio.timeout(_READY_SECONDS):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.05)
+                continue
+            writer.close()
+            await writer.wait_closed()
+            return
+
 
 class BenchVenue:
     """Made by ``bench_venue``. ``tokens`` has one token a user."""
@@ -168,9 +191,7 @@ class BenchVenue:
             key = await keys.create(
                 f"user-{number}", ("read", "trade"), label="bench", rate_limit=0
             )
-            self.tokens.append(
-                token(key.key_id, derive_secret(bytes.fromhex(_KEY), key.key_id))
-            )
+            self.tokens.append(token(key.key_id, derive_secret(bytes.fromhex(_KEY), key.key_id)))
         for program in (self.api, *self.matchers.values()):
             program.start()
         for program in (self.api, *self.matchers.values()):
@@ -204,7 +225,7 @@ class BenchVenue:
         report = await audit(self.postgres.url, self.redis.url)
         if report.clean:
             return "clean"
-        return f"NOT clean: {report.differences[:3]}"
+        return f"NOT clean: {report.findings[:3]}"
 
 
 @asynccontextmanager
@@ -214,7 +235,7 @@ async def bench_venue(
     """Servers in a new folder, removed at the end."""
     with tempfile.TemporaryDirectory(prefix="gomatch-bench-") as name:
         folder = Path(name)
-        folder.chmod(0o711)
+        await asyncio.to_thread(folder.chmod, 0o711)
         postgres = PostgresServer(folder / "postgres")
         redis = RedisServer(folder / "redis")
         rabbitmq = RabbitServer(folder / "rabbitmq", tools=REPOSITORY / ".tools")

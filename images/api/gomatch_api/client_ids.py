@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from hashlib import blake2b
 
 from gomatch.engine import Command
 from gomatch.errors import StoreUnavailable
-from gomatch.messages.codec import pack_command
+from gomatch.messages.request_digest import request_digest
 from gomatch.store.records import ClaimedId, ClaimKey, ClaimKind
 from gomatch_api import codes
 from gomatch_api.database import DatabaseHealth
@@ -21,15 +20,13 @@ REMEMBERED = 50_000
 GENERATION_SECONDS = 3_600.0
 """An id may be given to another order days later, on another replica: nothing stays so long."""
 
-DIGEST_BYTES = 16
-
 OrderPlace = tuple[str, int]
 """(symbol, number)"""
 
 
 def digest_of(command: Command, symbol: str) -> bytes:
     """What tells a repeated request from a different one under the same client id."""
-    return blake2b(pack_command(command) + symbol.encode(), digest_size=DIGEST_BYTES).digest()
+    return request_digest(command, symbol)
 
 
 class ClientOrderIds:

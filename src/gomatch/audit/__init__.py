@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from gomatch.audit.market import MarketAudit
 from gomatch.audit.mirror import read_mirror
-from gomatch.audit.replay import MarketAudit
 from gomatch.audit.report import AuditReport, Finding, MarketFigures
 from gomatch.audit.snapshot import database_snapshot
 from gomatch.errors import UnknownMarket
@@ -25,7 +25,7 @@ async def audit(
     if redis_url is None:
         report.unchecked.append("the Redis mirrors: no Redis was named")
     async with database_snapshot(postgres_url) as first_look:
-        symbols = [head.symbol for head in await first_look.heads()]
+        symbols = [market.symbol for market in await first_look.markets()]
     if unknown := set(markets or ()) - set(symbols):
         raise UnknownMarket(f"there is no market {', '.join(sorted(unknown))}")
     wanted = [symbol for symbol in symbols if markets is None or symbol in markets]
@@ -39,7 +39,7 @@ async def audit(
 
             mirrors[symbol] = await read_mirror(redis_url, symbol, differs, report.unchecked.append)
     async with database_snapshot(postgres_url) as snapshot:
-        for head in await snapshot.heads():
-            if head.symbol in wanted:
-                await MarketAudit(snapshot, head, mirrors.get(head.symbol), report).run()
+        for market in await snapshot.markets():
+            if market.symbol in wanted:
+                await MarketAudit(snapshot, market, mirrors.get(market.symbol), report).run()
     return report

@@ -68,6 +68,7 @@ class Accounts:
             case Traded():
                 self._traded(sequence, event)
             case Accepted():
+                self._check_crossed(sequence)
                 new = event.order
                 # A market order, or a stop without a limit, takes any price.
                 limit = new.price if new.type in (OrderType.LIMIT, OrderType.STOP_LIMIT) else 0
@@ -85,12 +86,16 @@ class Accounts:
 
     def settle(self, sequence: int) -> None:
         """After a batch: is the book crossed, and do the sides add up?"""
+        self._check_crossed(sequence)
+        if self._bought != self._sold:
+            self._report("sides_differ", f"{self._bought} bought, {self._sold} sold at {sequence}")
+
+    def _check_crossed(self, sequence: int) -> None:
+        """Between two commands; an uncross trades before the state changes."""
         if self._state is TradingState.RUNNING:
             bid, ask = self._first(Side.BUY), self._first(Side.SELL)
             if bid and ask and -bid[0] >= ask[0]:
-                self._report("book_crossed", f"bid {-bid[0]} meets ask {ask[0]} after {sequence}")
-        if self._bought != self._sold:
-            self._report("sides_differ", f"{self._bought} bought, {self._sold} sold at {sequence}")
+                self._report("book_crossed", f"bid {-bid[0]} meets ask {ask[0]} at {sequence}")
 
     def _rested(self, sequence: int, event: Rested) -> None:
         entry = self._entry(sequence, event.order)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 
-from gomatch.engine import TradingState
-from gomatch.store import CommandRow, JournalRow, MarketHead, SnapshotRow
+from gomatch.store import CommandRow, JournalRow, SnapshotRow
 from gomatch.store.failures import Translated
 from gomatch.store.journal import read_journal_row
 from gomatch.store.records import ORDER_COLUMNS, TRADE_COLUMNS
@@ -18,6 +17,34 @@ _PREFETCH = 200
 _TIMEOUT = 120.0
 _ORDERS = ", ".join(ORDER_COLUMNS)
 _TRADES = ", ".join(TRADE_COLUMNS)
+
+
+class StoredMarket(NamedTuple):
+    """A market's figures as they are stored, sound or not; None where a row is missing."""
+
+    market_id: int
+    symbol: str
+    accepted: int | None
+    applied: int | None
+    sequence: int | None
+    epoch: int | None
+    chain: bytes | None
+    state: int | None
+    last_price: int | None
+
+
+class StoredImage(NamedTuple):
+    applied: int
+    sequence: int
+    chain: bytes
+
+
+class ClientIdRow(NamedTuple):
+    number: int
+    user: int
+    kind: int
+    client_id: str
+    digest: bytes
 
 
 class DatabaseSnapshot:
@@ -29,14 +56,15 @@ class DatabaseSnapshot:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
 
-    async def heads(self) -> list[MarketHead]:
+    async def markets(self) -> list[StoredMarket]:
+        """By symbol."""
         rows = await self._fetch(
             "SELECT m.market_id, m.symbol, i.accepted, h.applied, h.sequence, h.epoch, h.chain,"
             " h.state, h.last_price FROM markets AS m"
             " LEFT JOIN intake AS i USING (market_id) LEFT JOIN heads AS h USING (market_id)"
             " ORDER BY m.symbol"
         )
-        return [MarketHead(**{**dict(row), "state": TradingState(row["state"])}) for row in rows]
+        return [StoredMarket(*row) for row in rows]
 
     async def commands(self, market_id: int, after: int) -> AsyncIterator[CommandRow]:
         """Rows with commands after number ``after``, in order."""
@@ -59,13 +87,22 @@ class DatabaseSnapshot:
         ):
             yield read_journal_row(row)
 
-    async def images(self, market_id: int) -> list[tuple[int, bytes]]:
-        """(sequence, chain) of every image, the oldest first."""
+    async def first_sequence(self, market_id: int) -> int | None:
+        """Where the journal begins; None when it is empty."""
         rows = await self._fetch(
-            "SELECT sequence, chain FROM snapshots WHERE market_id = $1 ORDER BY sequence",
+            "SELECT first_sequence FROM journal WHERE market_id = $1"
+            " ORDER BY last_sequence LIMIT 1",
             market_id,
         )
-        return [(row[0], row[1]) for row in rows]
+        return rows[0][0] if rows else None
+
+    async def images(self, market_id: int) -> list[StoredImage]:
+        """Every image without its bytes, the oldest first."""
+        rows = await self._fetch(
+            "SELECT applied, sequence, chain FROM snapshots WHERE market_id = $1 ORDER BY sequence",
+            market_id,
+        )
+        return [StoredImage(*row) for row in rows]
 
     async def image(self, market_id: int, sequence: int) -> SnapshotRow:
         rows = await self._fetch(
@@ -107,18 +144,15 @@ class DatabaseSnapshot:
         )
         return rows[0][0], rows[0][1]
 
-    async def client_ids(
-        self, market_id: int, first: int, last: int
-    ) -> list[tuple[int, int, str, int]]:
-        """(user, kind, client id, number) of the client ids given to commands first..last."""
-        rows = await self._fetch(
-            "SELECT user_id, kind, client_id, number FROM client_ids"
-            " WHERE market_id = $1 AND number BETWEEN $2 AND $3",
+    async def client_ids(self, market_id: int, after: int) -> AsyncIterator[ClientIdRow]:
+        """Client ids of commands after number ``after``, by number."""
+        async for row in self._stream(
+            "SELECT number, user_id, kind, client_id, digest FROM client_ids"
+            " WHERE market_id = $1 AND number > $2 ORDER BY number",
             market_id,
-            first,
-            last,
-        )
-        return [tuple(row) for row in rows]
+            after,
+        ):
+            yield ClientIdRow(*row)
 
     async def _fetch(self, sql: str, *arguments: Any) -> list[Any]:
         with Translated():

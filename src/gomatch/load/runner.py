@@ -34,6 +34,15 @@ class LoadRun:
         self.started = asyncio.Event()
         """Set when every stream is subscribed and sending begins."""
 
+    async def begun(self, running: asyncio.Task[LoadReport]) -> None:
+        """Wait until sending begins. ``running`` is the task of ``run``; raises what it raises
+        when it ends before."""
+        starting = asyncio.create_task(self.started.wait())
+        await asyncio.wait([starting, running], return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            starting.cancel()
+            running.result()
+
     def stop(self) -> None:
         """End early; ``run`` then returns in its usual way."""
         self._budget.stop()
