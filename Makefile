@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: install up test lint format proto lock clean
+.PHONY: install up test lint bench format proto lock clean
 
 install: .venv/.installed
 
@@ -18,6 +18,9 @@ test: install
 
 lint: install
 	scripts/lint.sh
+
+bench: install
+	python -m bench.engine --write && python -m bench
 
 format: install
 	ruff format . && ruff check --fix .
