@@ -11,7 +11,7 @@ import asyncio
 import os
 import platform
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -80,7 +80,7 @@ async def restart(quick: bool) -> str:
     return (await recovery.measure(open_orders=count, tail=count)).markdown()
 
 
-BENCHES: dict[str, tuple[str, Callable[[bool], Awaitable[str]]]] = {
+BENCHES: dict[str, tuple[str, Callable[[bool], Coroutine[None, None, str]]]] = {
     "throughput": ("Throughput from the order to its result on the owner's stream", throughput),
     "single": ("One order a request", single),
     "latency": ("Latency at 1,000 orders a second", notification_latency),
