@@ -12,6 +12,7 @@
     │   ├── IdentityMismatch    the market exists with another tick, lot, base or quote
     │   ├── DefinitionChanged   the market was configured by somebody else meanwhile
     │   ├── SchemaMismatch      the database's schema is older or newer than this program's
+    │   ├── ForeignCommands     commands to be applied are not those that were accepted
     │   └── Fenced              another leader owns the market: stop at once
     ├── TransportError
     │   └── PublishFailed       the broker did not confirm; the commands are safe in PostgreSQL
@@ -75,6 +76,16 @@ class DefinitionChanged(StoreError):
 
 class SchemaMismatch(StoreError):
     code = "schema_mismatch"
+
+
+class ForeignCommands(StoreError):
+    """``first``: the number under which something else, or nothing, was accepted."""
+
+    code = "foreign_commands"
+
+    def __init__(self, message: str, *, first: int) -> None:
+        super().__init__(message)
+        self.first = first
 
 
 class Fenced(StoreError):

@@ -8,6 +8,7 @@ PostgreSQL. Nothing waits in memory for a predecessor.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 from gomatch.errors import CodecError
 from gomatch.messages.codec import unpack_commands
@@ -90,7 +91,9 @@ class CommandFeed:
                     return await self._from_store(limit, up_to=batch.last) or Taken(())
                 offset = self._next - batch.first
                 commands = commands[offset : offset + limit - count]
-                segments.append(Segment(self._next, commands, batch.accepted_at, batch.trace))
+                segments.append(
+                    Segment(self._next, commands, batch.accepted_at, batch.trace, delivery)
+                )
                 self._next += len(commands)
                 count += len(commands)
                 if self._next <= batch.last:
@@ -122,8 +125,17 @@ class CommandFeed:
         self._metrics.from_store.inc(taken.count)
         return taken
 
+    async def refuse_foreign(self, deliveries: Sequence[Delivery], first: int) -> None:
+        """Dead-letter the message under ``first``, whose commands are not those accepted."""
+        for delivery in deliveries:
+            if delivery.batch.first == first:
+                await self._reject(delivery, "its commands are not those that were accepted")
+
     async def _refuse(self, delivery: Delivery, reason: str) -> None:
         self._held.popleft()
-        self._metrics.undecodable.inc()
+        await self._reject(delivery, reason)
+
+    async def _reject(self, delivery: Delivery, reason: str) -> None:
+        self._metrics.refused_messages.inc()
         _log.error("message_refused", market=self._symbol, first=delivery.batch.first, why=reason)
         await self._consumer.reject(delivery, reason=reason)

@@ -22,6 +22,8 @@ class Segment:
     commands: Sequence[Command]
     accepted_at: int
     trace: str = ""
+    source: Delivery | None = None
+    """The message that brought them; None when they were read from PostgreSQL."""
 
     @property
     def last(self) -> int:
@@ -72,6 +74,8 @@ class MatchedBatch:
     skipped: tuple[int, ...]
     oldest_accepted_at: int
     delivery: Delivery | None
+    sources: Sequence[Delivery] = ()
+    """The messages whose commands are in it; the commit compares them with what was accepted."""
 
     @property
     def count(self) -> int:

@@ -105,6 +105,7 @@ class Matching:
             skipped=skipped,
             oldest_accepted_at=taken.segments[0].accepted_at if taken.segments else header.time,
             delivery=taken.delivery,
+            sources=[segment.source for segment in taken.segments if segment.source is not None],
         )
         self._chain = chain
         return batch

@@ -36,8 +36,9 @@ class MatcherMetrics:
             "gomatch_matcher_commands_read_from_store",
             "Commands read from PostgreSQL instead of the queue.",
         )
-        self.undecodable = self._counter(
-            "gomatch_matcher_undecodable_messages", "Messages whose commands cannot be decoded."
+        self.refused_messages = self._counter(
+            "gomatch_matcher_refused_messages",
+            "Messages that cannot be decoded or are not what was accepted; dead-lettered.",
         )
         self.engine_faults = self._counter(
             "gomatch_matcher_engine_faults", "Commands on which the engine raised."

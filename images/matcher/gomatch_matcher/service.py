@@ -14,7 +14,13 @@ import asyncpg
 
 from gomatch.cache import BookMirror
 from gomatch.engine import Reason, SetState, TradingState
-from gomatch.errors import ConfigurationError, EngineFault, Fenced, StoreUnavailable
+from gomatch.errors import (
+    ConfigurationError,
+    EngineFault,
+    Fenced,
+    ForeignCommands,
+    StoreUnavailable,
+)
 from gomatch.messages.codec import pack_commands
 from gomatch.observability import logs
 from gomatch.observability.tracing import Tracing
@@ -209,6 +215,8 @@ class MatcherService:
                 break
             except EngineFault as fault:
                 caution = await self._after_fault(tools, fault, caution)
+            except ForeignCommands as error:
+                _log.error("foreign_commands", market=self.symbol, why=str(error))
             self._metrics.reloads.inc()
             self.status.leading = False
             self._metrics.leader.set(0)

@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gomatch.errors import EngineFault
+from gomatch.errors import EngineFault, ForeignCommands
 from gomatch.observability import logs
 from gomatch.observability.tracing import Tracing
 from gomatch.settings import Settings
-from gomatch.store import Batch, Commits
+from gomatch.store import Batch, Commits, source_row
 from gomatch.transport import Delivery
 from gomatch_matcher.cache_writer import CacheWriter
 from gomatch_matcher.callback import CallbackFanout
@@ -62,7 +62,8 @@ class TermParts:
 
 class Term:
     """``run`` returns after an orderly stop. It raises StoreUnavailable when a commit failed or
-    its answer was lost, Fenced when another leads, EngineFault when the engine raised."""
+    its answer was lost, Fenced when another leads, EngineFault when the engine raised, and
+    ForeignCommands when the queue brought commands that were never accepted."""
 
     def __init__(self, parts: TermParts, *, caution: Caution) -> None:
         self._parts = parts
@@ -135,7 +136,11 @@ class Term:
             parts.checkpoint("before_commit")
             started = time.perf_counter()
             with parts.tracing.span("commit", parent=batch.applied.trace):
-                await parts.commits.commit(_commit_batch(parts.market_id, batch))
+                try:
+                    await parts.commits.commit(_commit_batch(parts.market_id, batch))
+                except ForeignCommands as error:
+                    await parts.feed.refuse_foreign(batch.sources, error.first)
+                    raise
             parts.metrics.step("commit").observe(time.perf_counter() - started)
             parts.checkpoint("committed")
             self._leave(batch)
@@ -183,4 +188,5 @@ def _commit_batch(market_id: int, batch: MatchedBatch) -> Batch:
         new_orders=batch.new_orders,
         order_updates=batch.order_updates,
         trades=batch.trades,
+        sources=[source_row(delivery.batch) for delivery in batch.sources],
     )

@@ -1,7 +1,7 @@
 """PostgreSQL, the truth: schema, migrations and every query. Imports nothing of the transport or
 the cache; all that fails raises StoreError or one of its kinds (gomatch.errors)."""
 
-from gomatch.store.commits import Commits
+from gomatch.store.commits import Commits, source_row
 from gomatch.store.disconnects import Disconnects
 from gomatch.store.intake import Intake
 from gomatch.store.journal import Journal
@@ -36,6 +36,7 @@ from gomatch.store.records import (
     OrderStatus,
     OrderUpdateRow,
     SnapshotRow,
+    SourceRow,
     TradeRecord,
     TradeRow,
 )
@@ -76,6 +77,7 @@ __all__ = [
     "Orders",
     "SnapshotRow",
     "Snapshots",
+    "SourceRow",
     "TradeRecord",
     "TradeRow",
     "Trades",
@@ -83,4 +85,5 @@ __all__ = [
     "connect_pool",
     "durability_warnings",
     "migrate",
+    "source_row",
 ]

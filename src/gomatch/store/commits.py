@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
+from gomatch.messages.envelope import CommandBatch
 from gomatch.store.failures import Translated, fenced
 from gomatch.store.journal import find_row
 from gomatch.store.pool import OwnConnection
-from gomatch.store.records import Batch, JournalRow
+from gomatch.store.records import Batch, JournalRow, SourceRow
 
-_COMMIT = f"SELECT gomatch_commit({', '.join(f'${n}' for n in range(1, 19))})"
+_COMMIT = f"SELECT gomatch_commit({', '.join(f'${n}' for n in range(1, 20))})"
 
 _OWN_SESSION = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
 _END_SESSION = """
@@ -25,6 +27,11 @@ _SETTINGS = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
+
+
+def source_row(batch: CommandBatch) -> SourceRow:
+    """What a commit compares with the accepted commands."""
+    return (batch.first, batch.last, batch.accepted_at, sha256(batch.bodies).digest())
 
 
 class Commits:
@@ -60,7 +67,8 @@ class Commits:
     async def commit(self, batch: Batch) -> None:
         """Write ``batch`` whole, in one statement (docs/adr/0007-commit-in-one-statement.md).
 
-        Raises Fenced when the head is not as this leader left it (nothing was written), and
+        Raises Fenced when the head is not as this leader left it and ForeignCommands when one of
+        ``batch.sources`` is not what was accepted (nothing was written then), and
         StoreUnavailable: with ``outcome_unknown`` when it may be committed although no answer
         came, so that only `find` can tell.
         """
@@ -86,6 +94,7 @@ class Commits:
                     batch.new_orders,
                     batch.order_updates,
                     batch.trades,
+                    batch.sources,
                 )
             if not done:
                 raise fenced(batch.market_id, batch.epoch)

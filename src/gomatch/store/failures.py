@@ -10,6 +10,7 @@ from gomatch.errors import (
     BacklogFull,
     DuplicateClientIds,
     Fenced,
+    ForeignCommands,
     StoreError,
     StoreUnavailable,
     UnknownMarket,
@@ -22,6 +23,7 @@ _OWN: dict[str, type[StoreError]] = {
     "GM003": DuplicateClientIds,
     "GM004": StoreError,
 }
+_FOREIGN = "GM005"
 
 # Classes of SQLSTATE in which the statement is certain to have been rolled back, but may work
 # when sent again: connection refused for lack of resources, cancelled by a timeout, lock not
@@ -67,6 +69,8 @@ def translate(error: BaseException, *, writing: bool) -> StoreError | None:
         state: str = error.sqlstate or ""
         if state in _OWN:
             return _OWN[state](str(error))
+        if state == _FOREIGN:
+            return ForeignCommands(str(error), first=int(error.detail or 0))
         if state.startswith(_ROLLED_BACK):
             return StoreUnavailable(f"PostgreSQL refused for now ({state}): {error}")
         if state.startswith(_SESSION_LOST):

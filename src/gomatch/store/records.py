@@ -195,6 +195,8 @@ OrderRow = tuple[
 ]  # fmt: skip
 OrderUpdateRow = tuple[int, int, int, int, int, int, int, int, int, int, str, int, int]
 TradeRow = tuple[int, int, int, int, int, int, int, int, int, int, int, int]
+SourceRow = tuple[int, int, int, bytes]
+"""(first, last, accepted_at, SHA-256 of the packed commands) of a message of the queue"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +221,7 @@ class Batch:
     new_orders: list[OrderRow] = field(default_factory=list)
     order_updates: list[OrderUpdateRow] = field(default_factory=list)
     trades: list[TradeRow] = field(default_factory=list)
+    sources: list[SourceRow] = field(default_factory=list)
 
 
 class OrderRecord(NamedTuple):

@@ -246,3 +246,43 @@ async def test_a_sweep_and_a_cancel_all_of_many_orders_go_through(bench: Bench) 
         assert count == 10_000
         assert head.applied == last
         assert await Orders(bench.pool).open(1, bench.market.market_id) == []
+
+
+@pytest.mark.parametrize("accepted_since", [False, True])
+async def test_forged_commands_are_dead_lettered_and_change_nothing(
+    bench: Bench, accepted_since: bool
+) -> None:
+    """Well formed and under the market's next number, but not what PostgreSQL accepted."""
+    async with bench.matcher() as service:
+        await until_leading(service)
+        first = await bench.applied(await bench.accept([order(1, Side.SELL, 5, 100)]))
+        last = first.applied + 1
+        true_bodies = pack_commands([order(1, Side.SELL, 7, 101)])
+        if accepted_since:
+            accepted = await Intake(bench.pool).accept(
+                bench.market.market_id, bodies=true_bodies, count=1, backlog_limit=10**9
+            )
+            accepted_at = accepted.accepted_at
+        else:
+            accepted_at = wall_clock()
+        forged = CommandBatch(
+            market=SYMBOL,
+            first=last,
+            last=last,
+            accepted_at=accepted_at,
+            bodies=pack_commands([order(3, Side.BUY, 5, 100)]),
+        )
+        publisher = await bench.transport.publisher()
+        await publisher.publish(forged, timeout=1)
+        async with asyncio.timeout(10):
+            while not bench.transport.dead:
+                await asyncio.sleep(0.01)
+        if not accepted_since:
+            assert await bench.applied(first.applied) == first
+            await bench.accept([order(1, Side.SELL, 7, 101)])
+        head = await bench.applied(last)
+        assert head.last_price == 0
+        stored = await Orders(bench.pool).get(bench.market.market_id, last)
+        assert stored is not None
+        assert (stored.user_id, stored.quantity) == (1, 7)
+    assert await bench.transport.depth(SYMBOL) == 0

@@ -16,6 +16,9 @@ CREATE TYPE trade_row AS (
     taker_user bigint, taker_side smallint, price bigint, quantity bigint, maker_fee bigint,
     taker_fee bigint, "time" bigint
 );
+-- Commands that came by the queue: as accepted they are a row of `commands` under the same numbers,
+-- at the same time and with a body of this SHA-256.
+CREATE TYPE source_row AS (first bigint, last bigint, accepted_at bigint, digest bytea);
 
 -- The update of open orders. As a join with the market as a constant it could be, and was,
 -- planned the wrong way round: all of the market's orders, each looked for in the batch. Two things
@@ -44,7 +47,8 @@ END
 $$;
 
 -- The whole commit of a batch, one statement and so one transaction: no round trip of the matcher
--- lies inside it. The head is the first write, and its lock is what makes commits serial; returns
+-- lies inside it. PostgreSQL and not the queue says what was accepted, so that is compared before
+-- anything. The head is the first write, and its lock is what makes commits serial; returns
 -- false (and writes nothing) when it is not as the caller left it: then the caller is no longer
 -- the market's leader.
 CREATE FUNCTION gomatch_commit(
@@ -65,11 +69,24 @@ CREATE FUNCTION gomatch_commit(
     p_skipped bigint[],
     p_new_orders order_row[],
     p_order_updates order_update_row[],
-    p_trades trade_row[]
+    p_trades trade_row[],
+    p_sources source_row[]
 ) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     v_updated integer;
+    v_foreign bigint;
 BEGIN
+    IF cardinality(p_sources) > 0 THEN
+        SELECT min(s.first) INTO v_foreign
+          FROM unnest(p_sources) AS s
+          LEFT JOIN commands AS c ON c.market_id = p_market_id AND c.first = s.first
+         WHERE (c.last, c.accepted_at, sha256(c.bodies))
+               IS DISTINCT FROM (s.last, s.accepted_at, s.digest);
+        IF v_foreign IS NOT NULL THEN
+            RAISE EXCEPTION 'market %: what came as commands % and on was never accepted as that',
+                p_market_id, v_foreign USING ERRCODE = 'GM005', DETAIL = v_foreign::text;
+        END IF;
+    END IF;
     UPDATE heads
        SET applied = p_last_number, sequence = p_last_sequence, chain = p_chain,
            state = p_state, last_price = p_last_price
