@@ -123,6 +123,11 @@ class Settings(BaseSettings):
         default=3.0, gt=0.2, description="A leader that did not renew for this long has lost it."
     )
     lease_renew: float = Field(default=1.0, gt=0.05, description="How often the lease is renewed.")
+    lease_stall_limit: float = Field(
+        default=60.0,
+        gt=0,
+        description="A leader whose event loop stands still for so long lets its lease run out.",
+    )
     gap_timeout: float = Field(
         default=0.25,
         gt=0,

@@ -3,6 +3,7 @@ newest image and the journal after it."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from typing import Literal
@@ -15,7 +16,8 @@ from gomatch.observability import logs
 from gomatch.store import Journal, MarketHead, Snapshots
 
 _log = logs.get(__name__)
-_PAGE = 2_000
+_PAGE = 500
+_BUSY_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ async def _replay(engine: Engine, head: MarketHead, journal: Journal) -> int:
     start = engine.applied
     commands: dict[int, Command] = {}
     events: list[Event] = []
+    yielded = time.perf_counter()
     while engine.sequence < head.sequence:
         rows = await journal.rows(
             head.market_id, engine.sequence, limit_rows=_PAGE, with_events=False
@@ -84,6 +87,10 @@ async def _replay(engine: Engine, head: MarketHead, journal: Journal) -> int:
             ):
                 commands.update(enumerate(unpack_commands(page.bodies), page.first))
         for row in rows:
+            if time.perf_counter() - yielded > _BUSY_SECONDS:
+                # Signals and health checks are answered meanwhile.
+                await asyncio.sleep(0)
+                yielded = time.perf_counter()
             if row.rules_version > RULES_VERSION:
                 raise EngineError(
                     f"market {head.symbol}: the journal follows rules version "

@@ -44,12 +44,12 @@ from gomatch_matcher.command_feed import CommandFeed
 from gomatch_matcher.committed import CommittedState
 from gomatch_matcher.concurrency import (
     Backoff,
-    run_together,
     run_until_first,
     wait_or_stop,
 )
 from gomatch_matcher.fault_points import Checkpoint, no_checkpoint
 from gomatch_matcher.image_writer import ImageWriter
+from gomatch_matcher.lease_keeper import LeaseKeeper
 from gomatch_matcher.matching import Matching
 from gomatch_matcher.metrics import MatcherMetrics
 from gomatch_matcher.recovery import Recovered, recover
@@ -147,9 +147,7 @@ class MatcherService:
                 )
             mirror = BookMirror(settings.redis_url.get_secret_value(), self.symbol, timeout=2.0)
             stack.push_async_callback(mirror.close)
-            leadership = Leadership(
-                settings.postgres_url.get_secret_value(), timeout=settings.database_timeout
-            )
+            leadership = self._leadership("gomatch candidate")
             stack.push_async_callback(leadership.close)
             epoch = await self._wait_for_lease(leadership, market, stop)
             if epoch is None:
@@ -170,7 +168,7 @@ class MatcherService:
             if leader is not None:
                 return leader.epoch
             self.status.waiting = True
-            self.status.last_progress = time.monotonic()
+            self._progressed()
             await wait_or_stop(stop, self.settings.lease_renew / 2)
         return None
 
@@ -180,39 +178,27 @@ class MatcherService:
         self.status.epoch = epoch
         self._metrics.epoch.set(epoch)
         _log.info("lease_acquired", market=self.symbol, epoch=epoch, holder=self._holder)
-        finished = asyncio.Event()
-        await run_together(
-            self._keep_lease(tools, finished), self._lead_terms(tools, stop, finished)
+        keeper = LeaseKeeper(
+            self._leadership("gomatch lease"),
+            market_id=tools.market.market_id,
+            epoch=epoch,
+            lease=self.settings.lease_seconds,
+            renew=self.settings.lease_renew,
+            stall_limit=self.settings.lease_stall_limit,
+            renewed=self._progressed,
+            refresh_cache=tools.refresh_cache,
         )
+        await run_until_first(self._lead_terms(tools, stop), keeper.run())
         await tools.leadership.release(tools.market.market_id, epoch)
         self._step_down()
         _log.info("lease_released", market=self.symbol, epoch=epoch)
 
-    async def _keep_lease(self, tools: _Tools, finished: asyncio.Event) -> None:
-        """Renews until ``finished``. Raises Fenced when another leads, and StoreUnavailable once
-        the lease has run out without an answer from the database."""
-        market_id = tools.market.market_id
-        renewed = time.monotonic()
-        while not await wait_or_stop(finished, self.settings.lease_renew):
-            try:
-                marks = await tools.leadership.renew(market_id, tools.epoch)
-                if marks.refresh_cache and tools.cache is not None:
-                    tools.cache.refresh()
-                    await tools.leadership.cache_refreshed(market_id, marks.refresh_mark)
-            except StoreUnavailable:
-                if time.monotonic() - renewed > self.settings.lease_seconds:
-                    raise
-                continue
-            renewed = self.status.last_progress = time.monotonic()
-
-    async def _lead_terms(
-        self, tools: _Tools, stop: asyncio.Event, finished: asyncio.Event
-    ) -> None:
+    async def _lead_terms(self, tools: _Tools, stop: asyncio.Event) -> None:
         caution = Caution()
         while True:
             try:
                 await self._term(tools, stop, caution)
-                break
+                return
             except EngineFault as fault:
                 caution = await self._after_fault(tools, fault, caution)
             except ForeignCommands as error:
@@ -220,7 +206,6 @@ class MatcherService:
             self._metrics.reloads.inc()
             self.status.leading = False
             self._metrics.leader.set(0)
-        finished.set()
 
     async def _after_fault(self, tools: _Tools, fault: EngineFault, caution: Caution) -> Caution:
         """RULES: reload, apply that batch singly, skip the offender; a second fault within a
@@ -340,6 +325,16 @@ class MatcherService:
             open_orders=recovered.engine.open_orders,
         )
 
+    def _leadership(self, application: str) -> Leadership:
+        return Leadership(
+            self.settings.postgres_url.get_secret_value(),
+            timeout=self.settings.database_timeout,
+            application=application,
+        )
+
+    def _progressed(self) -> None:
+        self.status.last_progress = time.monotonic()
+
     def _step_down(self) -> None:
         self.status.leading = False
         self.status.waiting = False
@@ -359,6 +354,13 @@ class _Tools:
     market: MarketRecord
     epoch: int
     cache: CacheWriter | None = None
+
+    def refresh_cache(self) -> bool:
+        """Have the mirror written anew; False before there is a term that could."""
+        if self.cache is None:
+            return False
+        self.cache.refresh()
+        return True
 
 
 async def _close_pool(pool: asyncpg.Pool) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from gomatch.messages.envelope import CommandBatch
 from gomatch.store.failures import Translated, fenced
 from gomatch.store.journal import find_row
-from gomatch.store.pool import OwnConnection
+from gomatch.store.pool import OwnConnection, statement_milliseconds
 from gomatch.store.records import Batch, JournalRow, SourceRow
 
 _COMMIT = f"SELECT gomatch_commit({', '.join(f'${n}' for n in range(1, 20))})"
@@ -28,6 +28,10 @@ _SETTINGS = {
     "enable_mergejoin": "off",
 }
 
+# Some forty times of what a row costs.
+_SECONDS_A_ROW = 0.001
+_MANY_ROWS = 5_000
+
 
 def source_row(batch: CommandBatch) -> SourceRow:
     """What a commit compares with the accepted commands."""
@@ -43,7 +47,9 @@ class Commits:
 
     def __init__(self, url: str, *, timeout: float, application: str = "gomatch commit") -> None:
         self._own = OwnConnection(url, timeout=timeout, application=application, settings=_SETTINGS)
+        self._timeout = timeout
         self._session: Any = None
+        self._extra = 0.0
 
     async def connect(self) -> int:
         """(Re)connect; returns the session's process id for Leadership.register_backend.
@@ -53,6 +59,7 @@ class Commits:
         StoreUnavailable.
         """
         pid = await self._own.connect()
+        self._extra = 0.0
         try:
             with Translated():
                 connection = self._own.connection()
@@ -74,6 +81,7 @@ class Commits:
         """
         try:
             with Translated(writing=True):
+                limit = await self._limit(batch)
                 done = await self._own.connection().fetchval(
                     _COMMIT,
                     batch.market_id,
@@ -95,6 +103,7 @@ class Commits:
                     batch.order_updates,
                     batch.trades,
                     batch.sources,
+                    timeout=limit,
                 )
             if not done:
                 raise fenced(batch.market_id, batch.epoch)
@@ -102,6 +111,17 @@ class Commits:
             # Also when cancelled: what the session was doing is not known any more.
             self._own.drop()
             raise
+
+    async def _limit(self, batch: Batch) -> float:
+        """Seconds that the commit may take. One sweep or cancel-all cannot be split: what it may
+        take grows with it, or it would fail again and again and its market stand still."""
+        rows = len(batch.new_orders) + len(batch.order_updates) + len(batch.trades)
+        extra = rows * _SECONDS_A_ROW if rows > _MANY_ROWS else 0.0
+        if extra != self._extra:
+            milliseconds = statement_milliseconds(self._timeout + extra)
+            await self._own.connection().execute(f"SET statement_timeout = {milliseconds}")
+            self._extra = extra
+        return self._timeout + extra
 
     async def find(self, market_id: int, epoch: int, first_sequence: int) -> JournalRow | None:
         """The journal row of a batch whose commit got no answer, or None: then it was not, and

@@ -12,7 +12,7 @@ _TERMINATE_MILLISECONDS = 1000
 
 _RENEW = """
 UPDATE leases SET expires_at = gomatch_now() + $3
- WHERE market_id = $1 AND epoch = $2
+ WHERE market_id = $1 AND epoch = $2 AND holder <> ''
 RETURNING refresh_requested > refresh_done, refresh_requested
 """
 _REGISTER = """
@@ -38,7 +38,6 @@ class Leadership:
 
     def __init__(self, url: str, *, timeout: float, application: str = "gomatch lease") -> None:
         self._own = OwnConnection(url, timeout=timeout, application=application)
-        self._durations: dict[tuple[int, int], float] = {}
 
     async def acquire(self, market_id: int, holder: str, seconds: float) -> Leader | None:
         """Take the lease for ``seconds`` if nobody holds it; None while another one does.
@@ -56,7 +55,6 @@ class Leadership:
         assert row is not None
         if row[0] is None:
             return None
-        self._durations[market_id, row[0]] = seconds
         return Leader(epoch=row[0])
 
     async def register_backend(self, market_id: int, epoch: int, pid: int) -> None:
@@ -67,11 +65,9 @@ class Leadership:
         if await self._fetchrow(_REGISTER, market_id, epoch, pid) is None:
             raise fenced(market_id, epoch)
 
-    async def renew(self, market_id: int, epoch: int) -> LeaseMarks:
-        """Extend the lease by the seconds it was taken for. Raises Fenced, StoreUnavailable."""
-        seconds = self._durations.get((market_id, epoch))
-        if seconds is None:
-            raise fenced(market_id, epoch)
+    async def renew(self, market_id: int, epoch: int, seconds: float) -> LeaseMarks:
+        """Have the lease end ``seconds`` from now. Raises Fenced, also after a release, and
+        StoreUnavailable."""
         row = await self._fetchrow(_RENEW, market_id, epoch, int(seconds * 1_000_000))
         if row is None:
             raise fenced(market_id, epoch)
@@ -80,7 +76,6 @@ class Leadership:
     async def release(self, market_id: int, epoch: int) -> None:
         """Give the lease up, so that the next leader need not wait. Nothing happens when it was
         taken over already."""
-        self._durations.pop((market_id, epoch), None)
         await self._fetchrow(_RELEASE, market_id, epoch)
 
     async def holder(self, market_id: int) -> LeaseHolder | None:

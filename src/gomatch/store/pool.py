@@ -14,6 +14,11 @@ CONNECT_TIMEOUT = 5.0
 _LOST_PEER_SECONDS = 5
 
 
+def statement_milliseconds(timeout: float) -> int:
+    """`statement_timeout` for a client that waits ``timeout`` seconds: a little less."""
+    return max(100, int(timeout * 900))
+
+
 def session_settings(
     application: str, *, timeout: float, extra: Mapping[str, str] | None = None
 ) -> dict[str, str]:
@@ -23,7 +28,7 @@ def session_settings(
     cancelled (nothing written) and not as an answer that never came. A client that vanished is
     noticed within seconds, so that its locks go.
     """
-    milliseconds = max(100, int(timeout * 900))
+    milliseconds = statement_milliseconds(timeout)
     return {
         "application_name": application,
         "timezone": "UTC",

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from gomatch.cache import BookMirror
-from gomatch.engine import Command, NewOrder, OrderType, SelfTrade, Side, TimeInForce
+from gomatch.engine import CancelAll, Command, NewOrder, OrderType, SelfTrade, Side, TimeInForce
 from gomatch.messages.codec import pack_commands
 from gomatch.messages.envelope import CommandBatch
 from gomatch.messages.market import MarketDefinition
@@ -232,8 +232,6 @@ async def test_the_second_process_takes_over_when_the_first_is_gone(bench: Bench
 
 
 async def test_a_sweep_and_a_cancel_all_of_many_orders_go_through(bench: Bench) -> None:
-    from gomatch.engine import CancelAll
-
     async with bench.matcher() as service:
         await until_leading(service)
         for start in range(0, 20_000, 2_000):
@@ -286,3 +284,17 @@ async def test_forged_commands_are_dead_lettered_and_change_nothing(
         assert stored is not None
         assert (stored.user_id, stored.quantity) == (1, 7)
     assert await bench.transport.depth(SYMBOL) == 0
+
+
+async def test_a_command_that_takes_longer_than_a_statement_may_is_applied_all_the_same(
+    bench: Bench,
+) -> None:
+    async with bench.matcher(database_timeout=0.6) as service:
+        await until_leading(service)
+        for start in range(0, 30_000, 1_000):
+            await bench.accept(
+                [order(1, Side.SELL, 1, 1000 + (start + n) % 500) for n in range(1_000)]
+            )
+        last = await bench.accept([CancelAll(1)])
+        await bench.applied(last, timeout=60)
+        assert await Orders(bench.pool).open(1, bench.market.market_id) == []

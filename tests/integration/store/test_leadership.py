@@ -57,7 +57,7 @@ async def test_after_a_takeover_the_old_leader_can_neither_renew_nor_commit_nor_
     assert await other.lead("second")
     other.position = led.position
     with pytest.raises(Fenced):
-        await led.leadership.renew(led.market_id, led.epoch)
+        await led.leadership.renew(led.market_id, led.epoch, 60)
     # Its session was ended; a new one cannot be registered, and if it writes, it is fenced.
     with pytest.raises(StoreUnavailable):
         await led.commit(led.next())
@@ -67,7 +67,7 @@ async def test_after_a_takeover_the_old_leader_can_neither_renew_nor_commit_nor_
     with pytest.raises(Fenced):
         await led.commit(led.next())
     await led.leadership.release(led.market_id, led.epoch)
-    assert await other.leadership.renew(led.market_id, other.epoch)
+    assert await other.leadership.renew(led.market_id, other.epoch, 60)
     await other.commit(other.next())
     rows = await Journal(pool).rows(led.market_id, 0)
     assert [(row.epoch, row.first_number) for row in rows] == [(1, 1), (2, 2)]
@@ -134,7 +134,7 @@ async def test_a_leader_that_renewed_late_but_before_anyone_else_goes_on(
     led: LedMarket, pool: asyncpg.Pool
 ) -> None:
     await run_out(pool)
-    await led.leadership.renew(led.market_id, led.epoch)
+    await led.leadership.renew(led.market_id, led.epoch, 60)
     holder = await led.leadership.holder(led.market_id)
     assert holder is not None
     assert holder.expires_in > 50
@@ -142,17 +142,17 @@ async def test_a_leader_that_renewed_late_but_before_anyone_else_goes_on(
 
 async def test_a_request_to_refresh_the_cache_stays_until_it_is_done(led: LedMarket) -> None:
     leadership = led.leadership
-    assert not (await leadership.renew(led.market_id, led.epoch)).refresh_cache
+    assert not (await leadership.renew(led.market_id, led.epoch, 60)).refresh_cache
     await leadership.request_cache_refresh(led.market_id)
-    marks = await leadership.renew(led.market_id, led.epoch)
+    marks = await leadership.renew(led.market_id, led.epoch, 60)
     assert marks.refresh_cache
-    assert (await leadership.renew(led.market_id, led.epoch)).refresh_cache
+    assert (await leadership.renew(led.market_id, led.epoch, 60)).refresh_cache
     await leadership.request_cache_refresh(led.market_id)
     await leadership.cache_refreshed(led.market_id, marks.refresh_mark)
-    marks = await leadership.renew(led.market_id, led.epoch)
+    marks = await leadership.renew(led.market_id, led.epoch, 60)
     assert marks.refresh_cache  # asked again while the first was being done
     await leadership.cache_refreshed(led.market_id, marks.refresh_mark)
-    assert not (await leadership.renew(led.market_id, led.epoch)).refresh_cache
+    assert not (await leadership.renew(led.market_id, led.epoch, 60)).refresh_cache
 
 
 async def test_leadership_connects_again_after_its_session_was_ended(
@@ -164,8 +164,8 @@ async def test_leadership_connects_again_after_its_session_was_ended(
     )
     # Whether the first call meets the end of its session or a closed one is up to the network.
     with contextlib.suppress(StoreUnavailable):
-        await led.leadership.renew(led.market_id, led.epoch)
-    await led.leadership.renew(led.market_id, led.epoch)
+        await led.leadership.renew(led.market_id, led.epoch, 60)
+    await led.leadership.renew(led.market_id, led.epoch, 60)
 
 
 async def test_an_unknown_market_cannot_be_led(database_url: str) -> None:

@@ -1,0 +1,132 @@
+"""A lease is kept while its leader is busy, and let go when its leader hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+
+import asyncpg
+import pytest
+
+from gomatch.errors import Fenced, StoreUnavailable
+from gomatch.messages.market import MarketDefinition
+from gomatch.store import Leadership, Markets, connect_pool
+from gomatch_matcher.lease_keeper import LeaseKeeper
+
+LEASE = 0.6
+
+
+class Leader:
+    def __init__(self, url: str, market_id: int, epoch: int) -> None:
+        self.url, self.market_id, self.epoch = url, market_id, epoch
+        self.renewals = 0
+        self.refreshed = 0
+        self.ready_to_refresh = True
+
+    def keeper(self, *, stall_limit: float = 60) -> LeaseKeeper:
+        return LeaseKeeper(
+            Leadership(self.url, timeout=5),
+            market_id=self.market_id,
+            epoch=self.epoch,
+            lease=LEASE,
+            renew=0.1,
+            stall_limit=stall_limit,
+            renewed=self._renewed,
+            refresh_cache=self._refresh,
+        )
+
+    def _renewed(self) -> None:
+        self.renewals += 1
+
+    def _refresh(self) -> bool:
+        self.refreshed += self.ready_to_refresh
+        return self.ready_to_refresh
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
+    pool = await connect_pool(database_url, size=3, timeout=10, application="tests")
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+async def candidate(database_url: str) -> AsyncIterator[Leadership]:
+    leadership = Leadership(database_url, timeout=5)
+    yield leadership
+    await leadership.close()
+
+
+@pytest.fixture
+async def leader(database_url: str, pool: asyncpg.Pool, candidate: Leadership) -> Leader:
+    definition = MarketDefinition(base="BTC", quote="USDT", tick_size="0.01", lot_size="0.001")
+    market = await Markets(pool).create(definition)
+    acquired = await candidate.acquire(market.market_id, "busy", LEASE)
+    assert acquired is not None
+    return Leader(database_url, market.market_id, acquired.epoch)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_an_event_loop_that_is_busy_for_longer_than_the_lease_keeps_it(
+    leader: Leader, candidate: Leadership
+) -> None:
+    task = asyncio.create_task(leader.keeper().run())
+    await until(lambda: leader.renewals > 0)
+    time.sleep(4 * LEASE)  # noqa: ASYNC251  what a large recovery does to the loop
+    assert await candidate.acquire(leader.market_id, "standby", LEASE) is None
+    await stop(task)
+
+
+async def test_a_leader_that_hangs_loses_its_lease_and_learns_of_it(
+    leader: Leader, candidate: Leadership
+) -> None:
+    task = asyncio.create_task(leader.keeper(stall_limit=LEASE).run())
+    await until(lambda: leader.renewals > 0)
+    time.sleep(4 * LEASE)  # noqa: ASYNC251  it hangs
+    assert await candidate.acquire(leader.market_id, "standby", LEASE) is not None
+    with pytest.raises(Fenced, match="stood still"):
+        await task
+
+
+async def test_another_leader_is_noticed(leader: Leader, pool: asyncpg.Pool) -> None:
+    task = asyncio.create_task(leader.keeper().run())
+    await until(lambda: leader.renewals > 0)
+    await pool.execute("UPDATE leases SET epoch = epoch + 1, holder = 'other'")
+    with pytest.raises(Fenced):
+        await task
+
+
+async def test_a_database_that_is_away_for_longer_than_the_lease_ends_it(leader: Leader) -> None:
+    leader.url = "postgresql://nobody@127.0.0.1:1/none"
+    with pytest.raises(StoreUnavailable):
+        await leader.keeper().run()
+
+
+async def test_a_request_to_refresh_the_mirror_waits_until_it_can_be_met(
+    leader: Leader, candidate: Leadership, pool: asyncpg.Pool
+) -> None:
+    leader.ready_to_refresh = False
+    await candidate.request_cache_refresh(leader.market_id)
+    task = asyncio.create_task(leader.keeper().run())
+    await until(lambda: leader.renewals > 2)
+    leader.ready_to_refresh = True
+    await until(lambda: leader.refreshed == 1)
+    async with asyncio.timeout(10):
+        while not await pool.fetchval("SELECT refresh_requested = refresh_done FROM leases"):
+            await asyncio.sleep(0.01)
+    renewals = leader.renewals
+    await until(lambda: leader.renewals > renewals + 2)
+    assert leader.refreshed == 1
+    await stop(task)
