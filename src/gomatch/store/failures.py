@@ -28,7 +28,11 @@ _FOREIGN = "GM005"
 # Classes of SQLSTATE in which the statement is certain to have been rolled back, but may work
 # when sent again: connection refused for lack of resources, cancelled by a timeout, lock not
 # available, serialization and deadlock, disk trouble.
-_ROLLED_BACK = ("53", "57014", "57P03", "55P03", "25P02", "25P03", "40", "58")
+_ROLLED_BACK = ("53", "57014", "57P03", "55", "25P02", "25P03", "40", "58")
+# As certain, and it works again once somebody mended the server or pointed us at another: a
+# primary that was demoted, a password changed on one side, a database, a table or a right that is
+# missing, an error inside the server.
+_NEEDS_MENDING = ("25006", "28", "3D", "3F000", "42501", "42P01", "42883", "XX")
 # Classes after which nothing is known: the session was lost or ended from outside.
 _SESSION_LOST = ("08", "57P")
 
@@ -73,6 +77,8 @@ def translate(error: BaseException, *, writing: bool) -> StoreError | None:
             return ForeignCommands(str(error), first=int(error.detail or 0))
         if state.startswith(_ROLLED_BACK):
             return StoreUnavailable(f"PostgreSQL refused for now ({state}): {error}")
+        if state.startswith(_NEEDS_MENDING):
+            return StoreUnavailable(f"PostgreSQL cannot serve gomatch ({state}): {error}")
         if state.startswith(_SESSION_LOST):
             return StoreUnavailable(
                 f"the PostgreSQL session ended ({state}): {error}", outcome_unknown=writing

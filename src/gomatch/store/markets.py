@@ -10,7 +10,6 @@ from gomatch.engine import Configure, TradingState
 from gomatch.errors import DefinitionChanged, IdentityMismatch
 from gomatch.messages.codec import pack_commands
 from gomatch.messages.market import MarketDefinition
-from gomatch.store.failures import Translated
 from gomatch.store.pool import PoolUser
 from gomatch.store.records import Acceptance, MarketHead, MarketRecord
 
@@ -41,13 +40,8 @@ class Markets(PoolUser):
         Raises ConfigurationError, IdentityMismatch, StoreUnavailable.
         """
         bodies = pack_commands([Configure(definition.config())])
-        connection = await self._acquire()
-        try:
-            with Translated(writing=True):
-                async with connection.transaction():
-                    row = await self._insert(connection, definition, managed_by, bodies)
-        finally:
-            await self._release(connection)
+        async with self._connection(writing=True) as connection, connection.transaction():
+            row = await self._insert(connection, definition, managed_by, bodies)
         record = _record(row) if row is not None else await self.get(definition.symbol)
         if record is None:
             raise IdentityMismatch(f"market {definition.symbol} was removed meanwhile")
@@ -65,25 +59,18 @@ class Markets(PoolUser):
         _check_identity(record.definition, definition)
         bodies = pack_commands([Configure(definition.config())])
         text = msgspec.json.encode(definition).decode()
-        connection = await self._acquire()
-        try:
-            with Translated(writing=True):
-                async with connection.transaction():
-                    # First the market's row in intake, as everyone who accepts locks it.
-                    accepted = await connection.fetchrow(
-                        _ACCEPT, record.market_id, bodies, backlog_limit
-                    )
-                    row = await connection.fetchrow(
-                        _SELECT + "WHERE market_id = $1 FOR UPDATE", record.market_id
-                    )
-                    if _record(row).definition != record.definition:
-                        raise DefinitionChanged(
-                            f"market {record.symbol} was configured by somebody else meanwhile: "
-                            "look at it and try again"
-                        )
-                    await connection.execute(_REDEFINE, record.market_id, text)
-        finally:
-            await self._release(connection)
+        async with self._connection(writing=True) as connection, connection.transaction():
+            # First the market's row in intake, as everyone who accepts locks it.
+            accepted = await connection.fetchrow(_ACCEPT, record.market_id, bodies, backlog_limit)
+            row = await connection.fetchrow(
+                _SELECT + "WHERE market_id = $1 FOR UPDATE", record.market_id
+            )
+            if _record(row).definition != record.definition:
+                raise DefinitionChanged(
+                    f"market {record.symbol} was configured by somebody else meanwhile: "
+                    "look at it and try again"
+                )
+            await connection.execute(_REDEFINE, record.market_id, text)
         return Acceptance(*accepted)
 
     async def get(self, symbol: str) -> MarketRecord | None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
 
 from gomatch.errors import StoreUnavailable
+from gomatch.observability import logs
 from gomatch.store.failures import Translated
 
+_log = logs.get(__name__)
 CONNECT_TIMEOUT = 5.0
 _LOST_PEER_SECONDS = 5
 
@@ -81,25 +84,44 @@ class PoolUser:
         self._timeout = timeout
 
     async def _fetch(self, sql: str, *arguments: Any, writing: bool = False) -> list[Any]:
-        connection = await self._acquire()
-        try:
-            with Translated(writing=writing):
-                rows: list[Any] = await connection.fetch(sql, *arguments)
-                return rows
-        finally:
-            await self._release(connection)
+        async with self._connection(writing=writing) as connection:
+            rows: list[Any] = await connection.fetch(sql, *arguments)
+            return rows
 
     async def _fetchrow(self, sql: str, *arguments: Any, writing: bool = False) -> Any | None:
         rows = await self._fetch(sql, *arguments, writing=writing)
         return rows[0] if rows else None
 
-    async def _acquire(self) -> Any:
+    @asynccontextmanager
+    async def _connection(self, *, writing: bool = False) -> AsyncIterator[Any]:
+        """A connection of the pool; what fails inside raises as of ``Translated``.
+
+        What becomes of the connection afterwards never changes what the caller is told: one
+        that fell silent is cut, not waited for.
+        """
         with Translated():
-            return await self._pool.acquire(timeout=self._timeout)
+            connection = await self._pool.acquire(timeout=self._timeout)
+        try:
+            with Translated(writing=writing):
+                yield connection
+        except StoreUnavailable:
+            _cut(connection)
+            raise
+        finally:
+            await self._release(connection)
 
     async def _release(self, connection: Any) -> None:
-        with Translated():
-            await self._pool.release(connection)
+        try:
+            await self._pool.release(connection, timeout=self._timeout)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            _log.warning("connection_not_released", why=repr(error))
+            _cut(connection)
+
+
+def _cut(connection: Any) -> None:
+    """Without a word to the server. The pool may have parted from a lost one already."""
+    with suppress(asyncpg.InterfaceError):
+        connection.terminate()
 
 
 class OwnConnection:

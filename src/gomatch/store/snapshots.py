@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from gomatch.store.failures import Translated
 from gomatch.store.pool import PoolUser
 from gomatch.store.records import SnapshotRow
 
@@ -37,16 +36,9 @@ class Snapshots(PoolUser):
         """Keep the image of the state after ``sequence``. The first one and the newest few stay:
         the first is where an audit begins, the others are to recover from, should the last one
         turn out to be unreadable. Raises StoreUnavailable."""
-        connection = await self._acquire()
-        try:
-            with Translated(writing=True):
-                async with connection.transaction():
-                    await connection.execute(
-                        _WRITE, market_id, applied, sequence, chain, image, time
-                    )
-                    await connection.execute(_PRUNE, market_id, KEEP_NEWEST)
-        finally:
-            await self._release(connection)
+        async with self._connection(writing=True) as connection, connection.transaction():
+            await connection.execute(_WRITE, market_id, applied, sequence, chain, image, time)
+            await connection.execute(_PRUNE, market_id, KEEP_NEWEST)
 
     async def newest(self, market_id: int) -> SnapshotRow | None:
         return await self._one("market_id = $1 ORDER BY sequence DESC", market_id)

@@ -17,3 +17,28 @@ def test_a_session_that_ends_inside_a_statement_is_a_database_that_is_away(writi
 def test_a_bug_of_ours_is_not_mistaken_for_that() -> None:
     with pytest.raises(AttributeError), Translated():
         getattr(None, "market_id")  # noqa: B009
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncpg.ReadOnlySQLTransactionError,
+        asyncpg.InvalidPasswordError,
+        asyncpg.InvalidCatalogNameError,
+        asyncpg.InsufficientPrivilegeError,
+        asyncpg.UndefinedTableError,
+        asyncpg.InternalServerError,
+    ],
+)
+def test_a_server_that_somebody_has_to_mend_is_away_and_wrote_nothing(
+    error: type[asyncpg.PostgresError],
+) -> None:
+    with pytest.raises(StoreUnavailable) as raised, Translated(writing=True):
+        raise error("as the server says")
+    assert not raised.value.outcome_unknown
+
+
+@pytest.mark.parametrize("error", [asyncpg.DataError, asyncpg.CheckViolationError])
+def test_values_that_do_not_fit_are_a_bug_of_ours(error: type[asyncpg.PostgresError]) -> None:
+    with pytest.raises(error), Translated(writing=True):
+        raise error("value out of range")
