@@ -12,6 +12,7 @@
     │   ├── IdentityMismatch    the market exists with another tick, lot, base or quote
     │   ├── DefinitionChanged   the market was configured by somebody else meanwhile
     │   ├── SchemaMismatch      the database's schema is older or newer than this program's
+    │   ├── CommitRefused       PostgreSQL cannot store what a batch did; nothing was written
     │   ├── ForeignCommands     commands to be applied are not those that were accepted
     │   └── Fenced              another leader owns the market: stop at once
     ├── TransportError
@@ -76,6 +77,12 @@ class DefinitionChanged(StoreError):
 
 class SchemaMismatch(StoreError):
     code = "schema_mismatch"
+
+
+class CommitRefused(StoreError):
+    """However often it is sent: a value that does not fit, a row that should exist and does not."""
+
+    code = "commit_refused"
 
 
 class ForeignCommands(StoreError):

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 from gomatch.cache import BookMirror, MirrorImage, MirrorUpdate
 from gomatch.errors import CacheError
@@ -70,7 +71,9 @@ class CacheWriter:
         self._delivery: Delivery | None = None
         self._wake = asyncio.Event()
         self._closing = False
+        self._ending = asyncio.Event()
         self._backoff = Backoff(first=0.2, limit=5.0)
+        self._delay = 0.0
         if not in_step:
             self._wake.set()
 
@@ -95,26 +98,53 @@ class CacheWriter:
     def close(self) -> None:
         """Let ``run`` return after one more write."""
         self._closing = True
+        self._ending.set()
         self._wake.set()
 
     async def run(self) -> None:
         while True:
             if self._healthy or self._closing:
                 await self._wake.wait()
-            else:
-                delay = self._backoff.next_delay() if self._backoff.attempts else 0.0
-                await self._acknowledge()
-                if delay:
-                    await asyncio.sleep(delay)
-            self._wake.clear()
+                self._wake.clear()
+            elif self._delay:
+                await self._acknowledging(self._pause())
             closing = self._closing
             if self._healthy:
                 await self._write()
             else:
-                await self._rebuild()
+                await self._acknowledging(self._rebuild())
             await self._acknowledge()
             if closing:
                 return
+
+    async def _acknowledging(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do ``work`` on a broken mirror, and acknowledge meanwhile what is committed: the queue
+        never waits for Redis."""
+        working = asyncio.create_task(work)
+        try:
+            while True:
+                woken = asyncio.create_task(self._wake.wait())
+                try:
+                    await asyncio.wait((working, woken), return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    woken.cancel()
+                    await asyncio.gather(woken, return_exceptions=True)
+                if working.done():
+                    working.result()
+                    return
+                self._wake.clear()
+                await self._acknowledge()
+        finally:
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+
+    async def _pause(self) -> None:
+        """Until the mirror is tried again, or the end comes."""
+        try:
+            async with asyncio.timeout(self._delay):
+                await self._ending.wait()
+        except TimeoutError:
+            return
 
     async def _write(self) -> None:
         sequence, chain = self._committed.sequence, self._committed.chain
@@ -186,12 +216,14 @@ class CacheWriter:
         self._written = (state.sequence, state.chain)
         self._metrics.cache_rebuilds.inc()
         self._backoff.reset()
+        self._delay = 0.0
         _log.info("redis_rebuilt", market=self._metrics.market, sequence=state.sequence)
         if self._committed.sequence != state.sequence:
             self._wake.set()
 
     def _fail(self, event: str, error: CacheError) -> None:
         self._healthy = False
+        self._delay = self._backoff.next_delay()
         self._pending = _Pending()
         self._metrics.cache_failures.inc()
         _log.warning(event, market=self._metrics.market, why=str(error))

@@ -7,6 +7,7 @@ PostgreSQL. Nothing waits in memory for a predecessor.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Sequence
 
@@ -47,20 +48,27 @@ class CommandFeed:
         self._held: deque[Delivery] = deque()
         self._behind = True
 
-    async def take(self, *, limit: int, timeout: float) -> Taken:
-        """Up to ``limit`` commands; none after ``timeout`` seconds without any.
+    async def take(self, *, limit: int, timeout: float, from_queue: bool = True) -> Taken:
+        """Up to ``limit`` commands; none after ``timeout`` seconds without any. Without
+        ``from_queue`` what the queue brings is left alone.
 
         Raises StoreUnavailable, and CodecError when PostgreSQL lacks what it accepted."""
-        if self._behind:
+        if self._behind or not from_queue:
             # A new leader cannot know when the queue will deliver to it.
             taken = await self._from_store(limit, up_to=None)
             if taken is not None:
                 return taken
             self._behind = False
+        if not from_queue:
+            await asyncio.sleep(timeout)
+            return Taken(())
         if not self._held:
             self._held.extend(await self._consumer.take(limit=self._prefetch, timeout=timeout))
         if not self._held:
-            return await self._from_store(limit, up_to=None) or Taken(())
+            taken = await self._from_store(limit, up_to=None)
+            # While the queue is silent what follows is not waited for either.
+            self._behind = taken is not None
+            return taken or Taken(())
         return await self._from_held(limit)
 
     async def _from_held(self, limit: int) -> Taken:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 
@@ -14,39 +14,51 @@ async def run_together(*coroutines: Coroutine[Any, Any, None]) -> None:
     Unlike a TaskGroup it raises the first error itself, so that callers can tell errors apart by
     plain except clauses. Later errors are notes on the first.
     """
-    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    await _run(coroutines, return_when=asyncio.FIRST_EXCEPTION)
+
+
+async def run_until_first(*coroutines: Coroutine[Any, Any, None]) -> None:
+    """Run until one has returned or raised; then the others are cancelled and awaited, and errors
+    raised as by ``run_together``."""
+    await _run(coroutines, return_when=asyncio.FIRST_COMPLETED)
+
+
+async def _run(coroutines: Sequence[Coroutine[Any, Any, None]], *, return_when: str) -> None:
+    tasks = [asyncio.create_task(_not_cancelled_inside(one)) for one in coroutines]
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        done, _ = await asyncio.wait(tasks, return_when=return_when)
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    failed = [task for task in tasks if not task.cancelled() and task.exception() is not None]
+        await asyncio.wait(tasks)
+        errors = {task: task.exception() for task in tasks if not task.cancelled()}
+    failed = [task for task in tasks if errors.get(task) is not None]
     if not failed:
         return
     first = next((task for task in failed if task in done), failed[0])
-    error = first.exception()
+    error = errors[first]
     assert error is not None
-    for other in failed:
-        if other is not first:
-            error.add_note(f"and at the same time: {other.exception()!r}")
-    raise error
-
-
-async def run_until_first(
-    main: Coroutine[Any, Any, None], companion: Coroutine[Any, Any, None]
-) -> None:
-    """Run both until one ends, then cancel and await the other. An error of either is raised."""
-    tasks = [asyncio.create_task(main), asyncio.create_task(companion)]
+    for task in failed:
+        if task is not first:
+            error.add_note(f"and at the same time: {errors[task]!r}")
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        raise error
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    for task in tasks:
-        if task in done:
-            task.result()
+        # The error holds this frame, and the frame must not hold the error: all that the tasks
+        # worked with, a whole book, would stay until the cycle is found.
+        del error, errors, first, failed, tasks, done, task
+
+
+async def _not_cancelled_inside(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Some drivers cancel their own waits when a connection goes. Nobody asked this task to end,
+    so it has failed."""
+    try:
+        await coroutine
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise RuntimeError(f"{coroutine!r} was cancelled from inside") from error
 
 
 class Backoff:

@@ -11,7 +11,15 @@ from typing import Literal
 from gomatch.cache import BookMirror
 from gomatch.engine import RULES_VERSION, Command, Engine, Event, Image
 from gomatch.errors import CacheError, CodecError, EngineError
-from gomatch.messages.codec import unpack_commands, unpack_header, unpack_image, unpack_order
+from gomatch.messages.codec import (
+    GENESIS_CHAIN,
+    next_chain,
+    pack_events,
+    unpack_commands,
+    unpack_header,
+    unpack_image,
+    unpack_order,
+)
 from gomatch.observability import logs
 from gomatch.store import Journal, MarketHead, Snapshots
 
@@ -43,11 +51,13 @@ async def recover(
         return Recovered(engine, head, "redis", 0, time.perf_counter() - started)
     source: Literal["image", "genesis"] = "genesis"
     engine = Engine()
+    chain = GENESIS_CHAIN
     newest = await snapshots.newest(head.market_id)
     if newest is not None:
         engine = Engine.restore(unpack_image(newest.image))
+        chain = newest.chain
         source = "image"
-    replayed = await _replay(engine, head, journal)
+    replayed = await _replay(engine, chain, head, journal)
     return Recovered(engine, head, source, replayed, time.perf_counter() - started)
 
 
@@ -58,7 +68,7 @@ async def _from_redis(head: MarketHead, mirror: BookMirror) -> Engine | None:
             return None
         orders = [unpack_order(packed) for _, packed in sorted(held.orders.items())]
         engine = Engine.restore(Image(unpack_header(held.header), orders))
-    except (CacheError, CodecError) as error:
+    except (CacheError, CodecError, EngineError, ValueError, LookupError) as error:
         _log.warning("redis_not_used", market=head.symbol, why=str(error))
         return None
     if engine.applied != head.applied or engine.sequence != head.sequence:
@@ -66,7 +76,8 @@ async def _from_redis(head: MarketHead, mirror: BookMirror) -> Engine | None:
     return engine
 
 
-async def _replay(engine: Engine, head: MarketHead, journal: Journal) -> int:
+async def _replay(engine: Engine, chain: bytes, head: MarketHead, journal: Journal) -> int:
+    """``chain`` is that of the engine's state. What is replayed must give the journal's bytes."""
     start = engine.applied
     commands: dict[int, Command] = {}
     events: list[Event] = []
@@ -104,10 +115,21 @@ async def _replay(engine: Engine, head: MarketHead, journal: Journal) -> int:
                     apply(number, commands.pop(number), events)
             elif numbers:
                 engine.apply_batch(numbers[0], [commands.pop(n) for n in numbers], events)
-            if engine.sequence != row.last_sequence:
+            chain = next_chain(
+                chain,
+                first_number=row.first_number,
+                last_number=row.last_number,
+                first_sequence=row.first_sequence,
+                last_sequence=row.last_sequence,
+                epoch=row.epoch,
+                rules_version=row.rules_version,
+                time=row.time,
+                events=pack_events(events),
+            )
+            if engine.sequence != row.last_sequence or chain != row.chain:
                 raise EngineError(
-                    f"market {head.symbol}: replay arrives at sequence {engine.sequence} where "
-                    f"the journal has {row.last_sequence}; run `gomatch audit`"
+                    f"market {head.symbol}: the replay of sequences {row.first_sequence} to "
+                    f"{row.last_sequence} differs from the journal; run `gomatch audit`"
                 )
             events.clear()
     return engine.applied - start

@@ -36,7 +36,7 @@ from gomatch.store import (
     check_schema,
     connect_pool,
 )
-from gomatch.transport import CommandConsumer, Transport
+from gomatch.transport import Transport
 from gomatch_matcher.backlog import CommittedBacklog
 from gomatch_matcher.cache_writer import CacheWriter
 from gomatch_matcher.callback import CallbackFanout, FanoutHooks
@@ -152,11 +152,7 @@ class MatcherService:
             epoch = await self._wait_for_lease(leadership, market, stop)
             if epoch is None:
                 return
-            # It outlives terms: what a term leaves unacknowledged the next reads from PostgreSQL,
-            # and acknowledges with what comes later.
-            consumer = await self._transport.consumer(self.symbol, prefetch=settings.prefetch)
-            stack.push_async_callback(consumer.close)
-            await self._lead(_Tools(pool, mirror, leadership, consumer, market, epoch), stop)
+            await self._lead(_Tools(pool, mirror, leadership, market, epoch), stop)
 
     async def _wait_for_lease(
         self, leadership: Leadership, market: MarketRecord, stop: asyncio.Event
@@ -195,7 +191,9 @@ class MatcherService:
 
     async def _lead_terms(self, tools: _Tools, stop: asyncio.Event) -> None:
         caution = Caution()
+        backoff = Backoff(first=0.05, limit=5.0)
         while True:
+            started = time.monotonic()
             try:
                 await self._term(tools, stop, caution)
                 return
@@ -203,6 +201,9 @@ class MatcherService:
                 caution = await self._after_fault(tools, fault, caution)
             except ForeignCommands as error:
                 _log.error("foreign_commands", market=self.symbol, why=str(error))
+            if time.monotonic() - started > _SETTLED_SECONDS:
+                backoff.reset()
+            await wait_or_stop(stop, backoff.next_delay())
             self._metrics.reloads.inc()
             self.status.leading = False
             self._metrics.leader.set(0)
@@ -244,13 +245,18 @@ class MatcherService:
             head = await journal.head(market.market_id)
             if head.epoch != tools.epoch:
                 raise Fenced(f"market {self.symbol} is led in epoch {head.epoch}")
+            # What the last term's engine left is frozen with it.
+            gc.unfreeze()
+            gc.collect()
             recovered = await recover(
                 head=head, journal=journal, snapshots=snapshots, mirror=tools.mirror
             )
             self._report(recovered)
             gc.freeze()
             committed = CommittedState(recovered.engine, epoch=tools.epoch, chain=head.chain)
-            consumer = tools.consumer
+            # One for each term: what the last one had taken and not acknowledged comes again.
+            consumer = await self._transport.consumer(self.symbol, prefetch=settings.prefetch)
+            stack.push_async_callback(consumer.close)
             cache = CacheWriter(
                 mirror=tools.mirror,
                 committed=committed,
@@ -260,6 +266,7 @@ class MatcherService:
                 checkpoint=self._checkpoint,
             )
             tools.cache = cache
+            stack.callback(tools.forget_cache)
             fanout = CallbackFanout(
                 market=self.symbol,
                 targets=settings.callback_targets,
@@ -350,10 +357,13 @@ class _Tools:
     pool: asyncpg.Pool
     mirror: BookMirror
     leadership: Leadership
-    consumer: CommandConsumer
     market: MarketRecord
     epoch: int
     cache: CacheWriter | None = None
+
+    def forget_cache(self) -> None:
+        """Its term has ended."""
+        self.cache = None
 
     def refresh_cache(self) -> bool:
         """Have the mirror written anew; False before there is a term that could."""

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gomatch.errors import EngineFault, ForeignCommands
+from gomatch.errors import CommitRefused, EngineFault, ForeignCommands
 from gomatch.observability import logs
 from gomatch.observability.tracing import Tracing
 from gomatch.settings import Settings
@@ -34,8 +34,8 @@ _log = logs.get(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Caution:
-    """After the engine raised: apply one command at a time up to ``until``, and journal the
-    numbers in ``skip`` as rejected."""
+    """After the engine raised: apply one command at a time up to ``until``, as PostgreSQL has
+    them, and journal the numbers in ``skip`` as rejected."""
 
     until: int = 0
     skip: frozenset[int] = frozenset()
@@ -62,8 +62,8 @@ class TermParts:
 
 class Term:
     """``run`` returns after an orderly stop. It raises StoreUnavailable when a commit failed or
-    its answer was lost, Fenced when another leads, EngineFault when the engine raised, and
-    ForeignCommands when the queue brought commands that were never accepted."""
+    its answer was lost, Fenced when another leads, EngineFault when the engine raised or did what
+    cannot be stored, and ForeignCommands when the queue brought what was never accepted."""
 
     def __init__(self, parts: TermParts, *, caution: Caution) -> None:
         self._parts = parts
@@ -109,14 +109,15 @@ class Term:
         """The next commands, or an empty Taken when only time has passed; None to stop."""
         parts = self._parts
         engine = parts.matching.engine
-        limit = parts.settings.match_batch
-        if engine.applied < self._caution.until:
-            limit = 1
+        cautious = engine.applied < self._caution.until
+        limit = 1 if cautious else parts.settings.match_batch
         timeout = parts.settings.gap_timeout
         if engine.next_expiry is not None:
             timeout = min(timeout, max(0.0, (engine.next_expiry - parts.clock()) / 1e6))
         with parts.metrics.step("take").time():
-            taking = asyncio.ensure_future(parts.feed.take(limit=limit, timeout=timeout))
+            taking = asyncio.ensure_future(
+                parts.feed.take(limit=limit, timeout=timeout, from_queue=not cautious)
+            )
             stopping = asyncio.ensure_future(stop.wait())
             try:
                 await asyncio.wait((taking, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -141,6 +142,10 @@ class Term:
                 except ForeignCommands as error:
                     await parts.feed.refuse_foreign(batch.sources, error.first)
                     raise
+                except CommitRefused as error:
+                    raise EngineFault(
+                        f"what the engine did cannot be stored: {error}", number=batch.first_number
+                    ) from error
             parts.metrics.step("commit").observe(time.perf_counter() - started)
             parts.checkpoint("committed")
             self._leave(batch)

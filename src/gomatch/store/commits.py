@@ -5,6 +5,9 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any
 
+import asyncpg
+
+from gomatch.errors import CommitRefused
 from gomatch.messages.envelope import CommandBatch
 from gomatch.store.failures import Translated, fenced
 from gomatch.store.journal import find_row
@@ -74,10 +77,10 @@ class Commits:
     async def commit(self, batch: Batch) -> None:
         """Write ``batch`` whole, in one statement (docs/adr/0007-commit-in-one-statement.md).
 
-        Raises Fenced when the head is not as this leader left it and ForeignCommands when one of
-        ``batch.sources`` is not what was accepted (nothing was written then), and
-        StoreUnavailable: with ``outcome_unknown`` when it may be committed although no answer
-        came, so that only `find` can tell.
+        Nothing was written when it raises Fenced (the head is not as this leader left it),
+        ForeignCommands (one of ``batch.sources`` is not what was accepted) or CommitRefused (the
+        batch cannot be stored). StoreUnavailable: with ``outcome_unknown`` it may be committed
+        although no answer came, so that only `find` can tell.
         """
         try:
             with Translated(writing=True):
@@ -107,6 +110,11 @@ class Commits:
                 )
             if not done:
                 raise fenced(batch.market_id, batch.epoch)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OverflowError) as error:
+            self._own.drop()
+            raise CommitRefused(
+                f"commands {batch.first_number} to {batch.last_number}: {error}"
+            ) from error
         except BaseException:
             # Also when cancelled: what the session was doing is not known any more.
             self._own.drop()

@@ -8,6 +8,7 @@ import asyncpg
 
 from gomatch.errors import (
     BacklogFull,
+    CommitRefused,
     DuplicateClientIds,
     Fenced,
     ForeignCommands,
@@ -21,7 +22,7 @@ _OWN: dict[str, type[StoreError]] = {
     "GM001": UnknownMarket,
     "GM002": BacklogFull,
     "GM003": DuplicateClientIds,
-    "GM004": StoreError,
+    "GM004": CommitRefused,
 }
 _FOREIGN = "GM005"
 

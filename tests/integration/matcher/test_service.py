@@ -119,6 +119,14 @@ async def until_leading(service: MatcherService, timeout: float = 15) -> None:
             await asyncio.sleep(0.01)
 
 
+async def until_reloaded(service: MatcherService) -> None:
+    """A term ended and the next one leads."""
+    async with asyncio.timeout(15):
+        while service.status.leading:
+            await asyncio.sleep(0)
+        await until_leading(service)
+
+
 async def test_accepted_orders_become_rows_and_trades(bench: Bench) -> None:
     async with bench.matcher():
         last = await bench.accept([order(1, Side.SELL, 5, 100), order(2, Side.BUY, 3, 100)])
@@ -191,14 +199,15 @@ async def test_the_mirror_follows_and_is_rebuilt_after_its_keys_are_deleted(benc
 
 
 async def test_orders_expire_while_nothing_else_happens(bench: Bench) -> None:
-    async with bench.matcher():
+    async with bench.matcher() as service:
+        await until_leading(service)
         gtd = order(
             1,
             Side.SELL,
             5,
             100,
             time_in_force=TimeInForce.GTD,
-            expiry=wall_clock() + 400_000,
+            expiry=wall_clock() + 2_000_000,
         )
         last = await bench.accept([gtd])
         await bench.applied(last)
@@ -298,3 +307,54 @@ async def test_a_command_that_takes_longer_than_a_statement_may_is_applied_all_t
         last = await bench.accept([CancelAll(1)])
         await bench.applied(last, timeout=60)
         assert await Orders(bench.pool).open(1, bench.market.market_id) == []
+
+
+@pytest.mark.parametrize("accepted_first", [False, True])
+async def test_forged_commands_that_cannot_even_be_stored_change_nothing(
+    bench: Bench, accepted_first: bool
+) -> None:
+    async with bench.matcher() as service:
+        await until_leading(service)
+        last = (await bench.applied(await bench.accept([order(1, Side.SELL, 5, 100)]))).applied + 1
+        true = [order(1, Side.SELL, 7, 101)]
+        if accepted_first:
+            await Intake(bench.pool).accept(
+                bench.market.market_id, bodies=pack_commands(true), count=1, backlog_limit=10**9
+            )
+        forged = CommandBatch(
+            market=SYMBOL,
+            first=last,
+            last=last,
+            accepted_at=wall_clock(),
+            bodies=pack_commands([order(3, Side.BUY, 5, 100, client_order_id="\0")]),
+        )
+        epoch = service.status.epoch
+        await (await bench.transport.publisher()).publish(forged, timeout=1)
+        if not accepted_first:
+            await until_reloaded(service)
+            await bench.accept(true)
+        head = await bench.applied(last)
+        assert (head.last_price, service.status.epoch) == (0, epoch)
+        stored = await Orders(bench.pool).get(bench.market.market_id, last)
+        assert stored is not None
+        assert (stored.user_id, stored.quantity, stored.status.name) == (1, 7, "OPEN")
+
+
+async def test_after_a_reload_the_queue_delivers_again(bench: Bench) -> None:
+    """What the last term had taken fills the prefetch until it is given back."""
+    async with bench.matcher(prefetch=1) as service:
+        await until_leading(service)
+        last = (await bench.applied(await bench.accept([order(1, Side.SELL, 5, 100)]))).applied
+        forged = CommandBatch(
+            market=SYMBOL,
+            first=last + 1,
+            last=last + 1,
+            accepted_at=wall_clock(),
+            bodies=pack_commands([order(3, Side.BUY, 5, 100)]),
+        )
+        await (await bench.transport.publisher()).publish(forged, timeout=1)
+        await until_reloaded(service)
+        await bench.applied(await bench.accept([order(1, Side.SELL, 5, 101)]))
+        async with asyncio.timeout(10):
+            while await bench.transport.depth(SYMBOL) != 0:
+                await asyncio.sleep(0.01)

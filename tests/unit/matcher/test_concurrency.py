@@ -1,4 +1,9 @@
 import asyncio
+import contextlib
+import gc
+import weakref
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
 
@@ -44,6 +49,41 @@ async def test_cancelling_from_outside_ends_all() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert ended == ["ended", "ended"]
+
+
+async def test_a_task_that_was_cancelled_from_inside_has_failed() -> None:
+    async def driver() -> None:
+        waiting = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(waiting.cancel)
+        await waiting
+
+    ended: list[str] = []
+    with pytest.raises(RuntimeError, match="cancelled from inside"):
+        await run_together(forever(ended), driver())
+    assert ended == ["ended"]
+
+
+async def test_what_a_failed_task_worked_with_is_freed_with_its_error() -> None:
+    class Book:
+        pass
+
+    async def work(book: Book) -> None:
+        raise ValueError(str(book))
+
+    def start() -> tuple[weakref.ref[Book], Coroutine[Any, Any, None]]:
+        book = Book()
+        return weakref.ref(book), work(book)
+
+    gc.collect()
+    gc.disable()
+    try:
+        seen, failing = start()
+        with contextlib.suppress(ValueError):
+            await run_together(failing)
+        del failing
+        assert seen() is None
+    finally:
+        gc.enable()
 
 
 def test_delays_grow_with_jitter_up_to_the_limit() -> None:

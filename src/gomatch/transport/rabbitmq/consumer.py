@@ -16,7 +16,7 @@ from gomatch.observability import logs
 from gomatch.transport.hooks import TransportHooks
 from gomatch.transport.interfaces import Delivery
 from gomatch.transport.rabbitmq import topology
-from gomatch.transport.rabbitmq.link import BROKER_ERRORS, BrokerLink
+from gomatch.transport.rabbitmq.link import BROKER_ERRORS, BrokerLink, driver_waits
 from gomatch.transport.wire import decode
 
 _TIMEOUT = 5.0
@@ -128,7 +128,8 @@ class RabbitMQConsumer:
                 continue
             try:
                 async with asyncio.timeout(_TIMEOUT):
-                    waiting = await topology.count(connection, self._market)
+                    with driver_waits():
+                        waiting = await topology.count(connection, self._market)
             except BROKER_ERRORS as error:
                 _log.info("watch_failed", market=self._market, why=repr(error))
                 continue
@@ -169,7 +170,8 @@ class RabbitMQConsumer:
     async def _acknowledge(self, message: AbstractIncomingMessage, *, multiple: bool) -> None:
         try:
             async with asyncio.timeout(_TIMEOUT):
-                await message.ack(multiple=multiple)
+                with driver_waits():
+                    await message.ack(multiple=multiple)
             self._settle(message.delivery_tag or 0, multiple=multiple)
         except BROKER_ERRORS as error:
             # It comes again on the next connection, where its numbers show it as a duplicate.
@@ -201,8 +203,9 @@ class RabbitMQConsumer:
         )
         try:
             async with asyncio.timeout(_TIMEOUT):
-                exchange = await channel.get_exchange(topology.DEAD, ensure=False)
-                await exchange.publish(letter, routing_key=self._market, mandatory=True)
+                with driver_waits():
+                    exchange = await channel.get_exchange(topology.DEAD, ensure=False)
+                    await exchange.publish(letter, routing_key=self._market, mandatory=True)
         except BROKER_ERRORS as error:
             _log.warning("dead_letter_failed", market=self._market, why=repr(error))
             self._link.give_up_connection()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
@@ -26,6 +27,19 @@ _FIRST_DELAY, _LAST_DELAY = 0.05, 2.0
 _HEARTBEAT = 2
 
 _log = logs.get(__name__)
+
+
+@contextmanager
+def driver_waits() -> Iterator[None]:
+    """aio-pika cancels its own waits when a connection goes. That is no wish of ours: it becomes
+    a ConnectionError, and only a cancellation from outside stays one."""
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise ConnectionError("the connection to the broker was lost") from error
 
 
 class BrokerLink:
@@ -77,7 +91,8 @@ class BrokerLink:
         connected_before = False
         while True:
             try:
-                await self._connect()
+                with driver_waits():
+                    await self._connect()
                 if connected_before:
                     self._hooks.reconnected()
                 connected_before = True
@@ -117,7 +132,8 @@ class BrokerLink:
             return
         try:
             async with asyncio.timeout(_CLOSE_TIMEOUT):
-                await connection.close()
+                with driver_waits():
+                    await connection.close()
         except BROKER_ERRORS as error:
             _log.info("broker_close_failed", link=self._name, why=_describe(error))
 

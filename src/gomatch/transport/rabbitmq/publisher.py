@@ -16,7 +16,7 @@ from gomatch.messages.envelope import CommandBatch
 from gomatch.observability import logs
 from gomatch.transport.hooks import TransportHooks
 from gomatch.transport.rabbitmq import topology
-from gomatch.transport.rabbitmq.link import BROKER_ERRORS, BrokerLink
+from gomatch.transport.rabbitmq.link import BROKER_ERRORS, BrokerLink, driver_waits
 from gomatch.transport.wire import CONTENT_TYPE, headers_of
 
 _IN_FLIGHT = 1_000
@@ -103,7 +103,8 @@ class RabbitMQPublisher:
     async def _translated(self, market: str) -> AsyncIterator[None]:
         """Whatever goes wrong with the broker becomes PublishFailed, counted by its kind."""
         try:
-            yield
+            with driver_waits():
+                yield
         except TimeoutError as error:
             self._hooks.publish_failed(market, "timeout")
             raise PublishFailed("the broker did not confirm in time") from error
@@ -116,13 +117,6 @@ class RabbitMQPublisher:
         except BROKER_ERRORS as error:
             self._hooks.publish_failed(market, "disconnected")
             raise PublishFailed(f"the connection to the broker was lost: {error}") from error
-        except asyncio.CancelledError as error:
-            # The driver cancels its own waits when the connection goes; that is no wish of ours.
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            self._hooks.publish_failed(market, "disconnected")
-            raise PublishFailed("the connection to the broker was lost") from error
 
 
 async def _prepare(connection: AbstractConnection, channel: AbstractChannel) -> None:

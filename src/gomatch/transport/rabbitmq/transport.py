@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -32,12 +33,12 @@ class RabbitMQTransport:
         self._url = url
         self._hooks = hooks or TransportHooks()
         self._max_lengths: dict[str, int | None] = {}
-        self._opened: list[RabbitMQPublisher | RabbitMQConsumer] = []
+        self._opened: weakref.WeakSet[RabbitMQPublisher | RabbitMQConsumer] = weakref.WeakSet()
 
     async def publisher(self) -> CommandPublisher:
         """Waits a little for the first connection, and works without: see RabbitMQPublisher."""
         publisher = RabbitMQPublisher(self._url, hooks=self._hooks, max_lengths=self._max_lengths)
-        self._opened.append(publisher)
+        self._opened.add(publisher)
         await publisher.wait_ready(_FIRST_CONNECTION)
         return publisher
 
@@ -50,7 +51,7 @@ class RabbitMQTransport:
             hooks=self._hooks,
             max_lengths=self._max_lengths,
         )
-        self._opened.append(consumer)
+        self._opened.add(consumer)
         return consumer
 
     async def declare(self, market: str, *, max_length: int | None = None) -> None:
@@ -70,7 +71,8 @@ class RabbitMQTransport:
             await topology.delete(connection, market)
 
     async def close(self) -> None:
-        opened, self._opened = self._opened, []
+        opened = list(self._opened)
+        self._opened.clear()
         await asyncio.gather(*(end.close() for end in opened))
 
     @asynccontextmanager
