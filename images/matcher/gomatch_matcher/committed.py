@@ -6,10 +6,14 @@ is made from here and never from the engine.
 
 from __future__ import annotations
 
+import asyncio
+
 from gomatch.engine import Engine, Side
 from gomatch.messages.applied import Summary
-from gomatch.messages.codec import pack_header, pack_image_of, pack_order
+from gomatch.messages.codec import image_beginning, pack_header, pack_order
 from gomatch_matcher.matched import MatchedBatch, MirrorState, Place
+
+_SLICE = 5_000
 
 
 class CommittedState:
@@ -73,6 +77,13 @@ class CommittedState:
             self.sequence, self.chain, self.header, dict(self.orders), dict(self.places)
         )
 
-    def image(self) -> bytes:
-        """The packed image at ``sequence``, for PostgreSQL."""
-        return pack_image_of(self.header, (packed for _, packed in sorted(self.orders.items())))
+    async def image(self) -> bytes:
+        """The packed image at the ``sequence`` of this moment, for PostgreSQL. Commits go on
+        meanwhile: only a copy of the references is made at once."""
+        header, orders = self.header, dict(self.orders)
+        numbers = sorted(orders)
+        parts = [image_beginning(header, len(numbers))]
+        for start in range(0, len(numbers), _SLICE):
+            await asyncio.sleep(0)
+            parts.append(b"".join([orders[one] for one in numbers[start : start + _SLICE]]))
+        return b"".join(parts)

@@ -16,8 +16,8 @@ _log = logs.get(__name__)
 class ImageWriter:
     """Counts applied commands; after ``every`` of them ``run`` writes the committed state.
 
-    An image of 100,000 orders costs the event loop a few milliseconds: its orders are packed
-    already, only the copy is made here.
+    The orders of an image are packed already and put together in slices, so that one of 100,000
+    orders holds up the event loop for some milliseconds at a time.
     """
 
     def __init__(
@@ -66,17 +66,19 @@ class ImageWriter:
         self._due.clear()
         self._since = 0
         committed = self._committed
-        sequence = committed.sequence
+        sequence, applied = committed.sequence, committed.applied
+        chain, time = committed.chain, committed.time
         if sequence in (self._written_sequence, 0):
             return
+        image = await committed.image()
         try:
             await self._snapshots.write(
                 self._market_id,
-                applied=committed.applied,
+                applied=applied,
                 sequence=sequence,
-                chain=committed.chain,
-                image=committed.image(),
-                time=committed.time,
+                chain=chain,
+                image=image,
+                time=time,
             )
         except StoreUnavailable as error:
             self._metrics.image_failures.inc()

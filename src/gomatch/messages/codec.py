@@ -7,7 +7,7 @@ twice. A reader refuses a version that it does not know.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -82,11 +82,17 @@ def pack_image(image: Image) -> bytes:
     return VERSION + _encoder.encode(image)
 
 
-def pack_image_of(packed_header: bytes, packed_orders: Iterable[bytes]) -> bytes:
-    """An image from a header and orders that are packed already; equal to pack_image of the same
-    state when they come sorted by number."""
-    header = msgspec.Raw(packed_header[len(VERSION) :])
-    return VERSION + _encoder.encode((header, [msgspec.Raw(order) for order in packed_orders]))
+def image_beginning(packed_header: bytes, orders: int) -> bytes:
+    """What an image begins with; after it come so many packed orders, sorted by number. The whole
+    is what pack_image gives for the same state."""
+    # MessagePack: an array of two, the header and an array of orders.
+    if orders < 16:
+        length = bytes((0x90 | orders,))
+    elif orders < 1 << 16:
+        length = b"\xdc" + orders.to_bytes(2, "big")
+    else:
+        length = b"\xdd" + orders.to_bytes(4, "big")
+    return VERSION + b"\x92" + packed_header[len(VERSION) :] + length
 
 
 def unpack_image(data: bytes) -> Image:

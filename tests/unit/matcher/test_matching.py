@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gomatch.engine import Engine, Traded
+from gomatch.engine import CancelAll, Command, Engine, NewOrder, OrderType, Side, Traded
 from gomatch.errors import EngineFault
 from gomatch.messages.codec import GENESIS_CHAIN, pack_image, unpack_events
 from gomatch.store.records import OrderStatus
@@ -45,7 +47,29 @@ def test_the_committed_state_equals_the_engine_after_any_batches(
     assert committed.bids == fresh.bids
     assert committed.asks == fresh.asks
     assert committed.summary == fresh.summary
-    assert committed.image() == pack_image(matching.engine.image())
+    assert asyncio.run(committed.image()) == pack_image(matching.engine.image())
+
+
+@pytest.mark.parametrize("count", [1, 15, 16, 12_000, 70_000])
+async def test_an_image_of_any_size_is_of_one_moment(count: int) -> None:
+    """Commits go on while it is put together."""
+    matching = Matching(Engine(), market_id=1, epoch=4, chain=GENESIS_CHAIN)
+    committed = CommittedState(Engine(), epoch=4, chain=GENESIS_CHAIN)
+
+    def enter(first: int, commands: Sequence[Command]) -> None:
+        matched = matching.match(Taken([Segment(first, commands, 1)]), now=1)
+        if matched is not None:
+            committed.advance(matched)
+
+    resting = [
+        NewOrder(1, Side.SELL, OrderType.LIMIT, 5, 100 + number % 500) for number in range(count)
+    ]
+    enter(1, resting)
+    expected = pack_image(matching.engine.image())
+    packing = asyncio.create_task(committed.image())
+    await asyncio.sleep(0)
+    enter(count + 1, [CancelAll(1), NewOrder(2, Side.BUY, OrderType.LIMIT, 5, 90)])
+    assert await packing == expected
 
 
 @settings(max_examples=40, deadline=None)
