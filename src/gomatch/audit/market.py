@@ -13,7 +13,7 @@ from gomatch.audit.report import AuditReport, MarketFigures
 from gomatch.audit.rows import OrderRows, TradeRows
 from gomatch.audit.snapshot import DatabaseSnapshot, StoredImage, StoredMarket
 from gomatch.cache import MirrorContents
-from gomatch.engine import Engine, Event, Image
+from gomatch.engine import Engine, Event
 from gomatch.errors import CodecError
 from gomatch.messages.codec import GENESIS_CHAIN, pack_image, unpack_events, unpack_image
 from gomatch.store import JournalRow
@@ -39,25 +39,27 @@ class MarketAudit:
     async def run(self) -> None:
         if None in (self._market.accepted, self._market.applied):
             self._report("head", "its row in `intake` or `heads` is missing")
+            self._unchecked("everything, as its row in `intake` or `heads` is missing")
             return
         start = await self._begin()
-        engine = Engine() if start is None else Engine.restore(start)
+        engine = start or Engine()
+        image = engine.image() if start else None
         engine.drain()
         self._first_number, self._first_sequence = engine.applied, engine.sequence
         market_id = self._market.market_id
-        self._orders = OrderRows(self._snapshot, market_id, self._report, image=start)
+        self._orders = OrderRows(self._snapshot, market_id, self._report, image=image)
         self._trades = TradeRows(self._snapshot, market_id, self._report, after=engine.sequence)
         commands = CommandReader(self._snapshot, self._market, self._report, after=engine.applied)
         self._replay = Replay(engine, commands, self._orders, self._report)
-        self._accounts: Accounts | None = Accounts(self._report, start)
+        self._accounts: Accounts | None = Accounts(self._report, image)
         self._compare_mirror()
         async for row in self._snapshot.journal(market_id, engine.sequence):
             await self._journal_row(row)
         await self._finish(commands)
 
-    async def _begin(self) -> Image | None:
-        """From the market's genesis when the journal reaches that far, else from the oldest
-        image that can be read."""
+    async def _begin(self) -> Engine | None:
+        """None to begin at the market's genesis, when the journal reaches that far; else the
+        state of the oldest image that can be read."""
         market_id = self._market.market_id
         self._journal = JournalCheck(self._report, applied=0, sequence=0, chain=GENESIS_CHAIN)
         self._images.extend(await self._snapshot.images(market_id))
@@ -67,16 +69,19 @@ class MarketAudit:
             stored = self._images.popleft()
             row = await self._snapshot.image(market_id, stored.sequence)
             try:
-                image = unpack_image(row.image)
-            except CodecError as error:
+                engine = Engine.restore(unpack_image(row.image))
+            except (CodecError, ValueError) as error:
                 self._report("image_unreadable", f"the image at {stored.sequence}: {error}")
+                continue
+            if (engine.applied, engine.sequence) != (row.applied, row.sequence):
+                self._report("image_place", f"the image at {row.sequence} is of {engine.sequence}")
                 continue
             self._journal = JournalCheck(
                 self._report, applied=row.applied, sequence=row.sequence, chain=row.chain
             )
             self._figures.images += 1
             self._unchecked(f"everything before the oldest image, at sequence {row.sequence}")
-            return image
+            return engine
         return None
 
     async def _journal_row(self, row: JournalRow) -> None:
@@ -163,6 +168,8 @@ class MarketAudit:
                 f"{self._market.accepted} are accepted, the last one stored is {commands.read}",
             )
         await self._trades.flush(self._journal.sequence)
+        if self._accounts is not None:
+            self._accounts.finish(await self._snapshot.open_orders(self._market.market_id))
         await self._orders.finish(with_open=not replay.broken)
         figures.commands = replay.engine.applied - self._first_number
         figures.orders, figures.trades = self._orders.checked, self._trades.checked

@@ -11,7 +11,7 @@ import asyncpg
 from gomatch.store import CommandRow, JournalRow, SnapshotRow
 from gomatch.store.failures import Translated
 from gomatch.store.journal import read_journal_row
-from gomatch.store.records import ORDER_COLUMNS, TRADE_COLUMNS
+from gomatch.store.records import OPEN_STATUSES, ORDER_COLUMNS, TRADE_COLUMNS
 
 _PREFETCH = 200
 _TIMEOUT = 120.0
@@ -121,6 +121,16 @@ class DatabaseSnapshot:
             list(numbers),
         )
         return {row["number"]: tuple(row) for row in rows}
+
+    async def open_orders(self, market_id: int) -> dict[int, tuple[int, int]]:
+        """(filled, remaining) of the rows of `orders` whose status is an open one, by number."""
+        rows = await self._fetch(
+            "SELECT number, filled, remaining FROM orders"
+            " WHERE market_id = $1 AND status = ANY($2::smallint[])",
+            market_id,
+            list(OPEN_STATUSES),
+        )
+        return {number: (filled, remaining) for number, filled, remaining in rows}
 
     async def trades(self, market_id: int, first: int, last: int) -> dict[int, tuple[Any, ...]]:
         """Rows of `trades` with sequences first..last, in the order of TRADE_COLUMNS."""
