@@ -23,12 +23,12 @@ async def audit(
     """
     report = AuditReport()
     if redis_url is None:
-        report.unchecked.append("the Redis mirrors: no Redis was named")
+        report.outside.append("the Redis mirrors")
     async with database_snapshot(postgres_url) as first_look:
-        symbols = [market.symbol for market in await first_look.markets()]
-    if unknown := set(markets or ()) - set(symbols):
+        stored = {market.symbol: market for market in await first_look.markets()}
+    if unknown := set(markets or ()) - stored.keys():
         raise UnknownMarket(f"there is no market {', '.join(sorted(unknown))}")
-    wanted = [symbol for symbol in symbols if markets is None or symbol in markets]
+    wanted = [symbol for symbol in stored if markets is None or symbol in markets]
     mirrors = {}
     for symbol in wanted:
         report.markets[symbol] = MarketFigures()
@@ -37,7 +37,13 @@ async def audit(
             def differs(kind: str, detail: str, symbol: str = symbol) -> None:
                 report.add(symbol, kind, detail)
 
-            mirrors[symbol] = await read_mirror(redis_url, symbol, differs, report.unchecked.append)
+            mirrors[symbol] = await read_mirror(
+                redis_url,
+                symbol,
+                differs,
+                report.unchecked.append,
+                expected=stored[symbol].sequence != 0,
+            )
     async with database_snapshot(postgres_url) as snapshot:
         for market in await snapshot.markets():
             if market.symbol in wanted:

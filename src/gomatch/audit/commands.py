@@ -11,6 +11,8 @@ from gomatch.errors import CodecError
 from gomatch.messages.codec import unpack_commands
 from gomatch.store import CommandRow
 
+_BEFORE_ALL = -(1 << 62)
+
 
 class CommandReader:
     """Reads `commands` once, in order, and only as far as asked.
@@ -32,7 +34,10 @@ class CommandReader:
         self._market = market
         self._report = report
         self._rows: AsyncIterator[CommandRow] = snapshot.commands(market.market_id, after)
-        self._client_ids = ClientIdCheck(snapshot, market, report, after=after)
+        self._client_ids = ClientIdCheck(
+            snapshot, market, report, after=after if after else _BEFORE_ALL
+        )
+        self._begun = False
         self._waiting: dict[int, tuple[Command, int]] = {}
 
     async def take(self, number: int) -> tuple[Command, int] | None:
@@ -77,9 +82,11 @@ class CommandReader:
         return True
 
     def _check_place(self, row: CommandRow) -> None:
+        """The first row may begin before where the audit does."""
         if row.first > self.read + 1:
             self._report(
                 "command_missing", f"commands {self.read + 1} to {row.first - 1} are not stored"
             )
-        elif row.first <= self.read:
+        elif row.first <= self.read and self._begun:
             self._report("command_twice", f"command {row.first} is stored again, after {self.read}")
+        self._begun = True

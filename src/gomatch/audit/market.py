@@ -80,7 +80,10 @@ class MarketAudit:
                 self._report, applied=row.applied, sequence=row.sequence, chain=row.chain
             )
             self._figures.images += 1
-            self._unchecked(f"everything before the oldest image, at sequence {row.sequence}")
+            self._audit.outside.append(
+                f"{self._market.symbol}: everything up to sequence {row.sequence}, the oldest "
+                "image's: the journal before it is not stored any more"
+            )
             return engine
         return None
 
@@ -128,7 +131,9 @@ class MarketAudit:
     def _lose(self, why: str, sequence: int) -> None:
         """What follows the events from the beginning cannot go on."""
         if self._accounts is not None or not self._replay.broken:
-            self._unchecked(f"orders, priority and quantities after sequence {sequence}: {why}")
+            self._unchecked(
+                f"priority, quantities, orders, images and mirror after sequence {sequence}: {why}"
+            )
         self._accounts = None
         self._replay.broken = True
 

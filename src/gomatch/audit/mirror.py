@@ -13,10 +13,15 @@ Report = Callable[[str, str], None]
 
 
 async def read_mirror(
-    url: str, symbol: str, report: Report, unchecked: Callable[[str], None]
+    url: str,
+    symbol: str,
+    report: Report,
+    unchecked: Callable[[str], None],
+    *,
+    expected: bool,
 ) -> MirrorContents | None:
     """The mirror whole, or None when there is none to compare. Reported: one that does not add
-    up; unchecked: one that cannot be reached."""
+    up; unchecked: one that cannot be reached, or is not there though ``expected``."""
     mirror = BookMirror(url, symbol, timeout=10.0)
     try:
         contents = await mirror.contents()
@@ -28,7 +33,7 @@ async def read_mirror(
         return None
     finally:
         await mirror.close()
-    if contents is None:
+    if contents is None and expected:
         unchecked(f"{symbol}: there is no Redis mirror")
     return contents
 

@@ -57,24 +57,21 @@ class Replay:
                 f"{RULES_VERSION}: use a newer one",
             )
             return False
-        commands = []
+        commands: list[Command] = []
+        accepted: list[int] = []
         for number in range(row.first_number, row.last_number + 1):
             taken = await self._commands.take(number)
             if taken is None:
                 self._report("command_missing", f"command {number} is applied and not stored")
                 return False
-            command, accepted_at = taken
-            commands.append(command)
-            if isinstance(command, NewOrder):
-                self.new_orders += 1
-                self._orders.entered(
-                    number, command, accepted_at, time=row.time, sequence=row.last_sequence
-                )
+            commands.append(taken[0])
+            accepted.append(taken[1])
         try:
             self._match(row, commands, out)
         except Exception as error:  # noqa: BLE001  whatever the engine raises is a finding
             self._report("engine_raised", f"at command {engine.applied + 1}: {error!r}")
             return False
+        self._enter(row, commands, accepted)
         if row.rules_version != engine.config.rules_version:
             self._report(
                 "rules_version",
@@ -82,6 +79,19 @@ class Replay:
                 f"configured for {engine.config.rules_version}",
             )
         return True
+
+    def _enter(self, row: JournalRow, commands: Sequence[Command], accepted: Sequence[int]) -> None:
+        """The orders among the commands, now that the engine has followed."""
+        for place, command in enumerate(commands):
+            if isinstance(command, NewOrder):
+                self.new_orders += 1
+                self._orders.entered(
+                    row.first_number + place,
+                    command,
+                    accepted[place],
+                    time=row.time,
+                    sequence=row.last_sequence,
+                )
 
     def _match(self, row: JournalRow, commands: Sequence[Command], out: list[Event]) -> None:
         engine = self.engine

@@ -33,17 +33,24 @@ class MarketFigures:
 
 @dataclass(slots=True)
 class AuditReport:
-    """``clean`` when nothing differs; ``unchecked`` says what could not be looked at. Only the
-    first findings are kept; ``more`` counts the others."""
+    """``clean`` when nothing differs, ``complete`` when nothing was left ``unchecked``: what
+    should have been looked at and could not be. ``outside`` is what was not meant to be: left out
+    by the caller, or not stored any more. Only the first findings are kept; ``more`` counts the
+    others."""
 
     findings: list[Finding] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
     markets: dict[str, MarketFigures] = field(default_factory=dict)
     more: int = 0
 
     @property
     def clean(self) -> bool:
         return not self.findings
+
+    @property
+    def complete(self) -> bool:
+        return not self.unchecked
 
     def add(self, market: str, kind: str, detail: str) -> None:
         if len(self.findings) < FINDINGS_SHOWN:
@@ -55,12 +62,14 @@ class AuditReport:
         """For JSON."""
         return {
             "clean": self.clean,
+            "complete": self.complete,
             "findings": [
                 {"market": one.market, "kind": one.kind, "detail": one.detail}
                 for one in self.findings
             ],
             "more": self.more,
             "unchecked": self.unchecked,
+            "outside": self.outside,
             "markets": {
                 symbol: {name: getattr(figures, name) for name in MarketFigures.__slots__}
                 for symbol, figures in self.markets.items()

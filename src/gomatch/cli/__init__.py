@@ -1,7 +1,8 @@
 """The command line: `gomatch`.
 
 Exit codes: 0 done; 1 the answer is no (refused, unknown, damage found); 2 the command line or the
-settings cannot work; 3 a server cannot be reached or did not answer in time; 130 interrupted.
+settings cannot work; 3 a server cannot be reached or did not answer in time; 4 nothing wrong found,
+but not everything could be checked (audit); 130 interrupted.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _EXTRAS = {"api": "api", "up": "api,local", "matcher": "api"}
 _HELP = "An order-matching venue."
 _EPILOG = (
     "Exit codes: 0 done, 1 refused or damage found, 2 command line or settings cannot work, "
-    "3 a server cannot be reached, 130 interrupted."
+    "3 a server cannot be reached, 4 sound but not all could be checked (audit), 130 interrupted."
 )
 
 

@@ -28,8 +28,9 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Replay every market and compare journal, chain, orders, trades, images and mirrors.
 
-        Works on a running or stopped system and writes nothing. Ends with 1 when anything
-        differs, and 3 when PostgreSQL cannot be reached.
+        Works on a running or stopped system and writes nothing. Ends with 0 when all was checked
+        and is sound, 1 when anything differs, 3 when PostgreSQL cannot be reached, and 4 when
+        nothing differs but something could not be checked, a Redis that does not answer say.
         """
         output = Output(json=json)
 
@@ -45,6 +46,10 @@ def register(app: typer.Typer) -> None:
                 count = len(report.findings) + report.more
                 raise CommandFailed(
                     f"{count} difference(s) found", ExitCode.REFUSED, reason="differences"
+                )
+            if not report.complete:
+                raise CommandFailed(
+                    "not everything could be checked", ExitCode.INCOMPLETE, reason="incomplete"
                 )
 
         run(output, command)
@@ -65,6 +70,12 @@ def _view(report: AuditReport) -> RenderableType:
     lines = [Text(f"{one.market}  {one.kind}  {one.detail}", "red") for one in report.findings]
     if report.more:
         lines.append(Text(f"and {report.more} more", "red"))
-    lines += [Text(f"not checked: {what}", "yellow") for what in report.unchecked]
-    lines.append(Text("clean", "green") if report.clean else Text("NOT clean", "bold red"))
+    lines += [Text(f"could not be checked: {what}", "yellow") for what in report.unchecked]
+    lines += [Text(f"outside this audit: {what}") for what in report.outside]
+    if not report.clean:
+        lines.append(Text("NOT clean", "bold red"))
+    elif not report.complete:
+        lines.append(Text("clean as far as it could be checked", "yellow"))
+    else:
+        lines.append(Text("clean", "green"))
     return Group(table, *lines)

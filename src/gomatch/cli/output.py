@@ -27,6 +27,8 @@ class ExitCode(IntEnum):
     """The command line or the settings cannot work."""
     UNAVAILABLE = 3
     """A server cannot be reached or did not answer in time."""
+    INCOMPLETE = 4
+    """Nothing wrong was found, but not everything could be looked at."""
 
 
 class CommandFailed(Exception):
