@@ -75,7 +75,16 @@ class MatcherMetrics:
             "gomatch_matcher_command_age_seconds",
             "Age of the oldest command of the last batch when it was committed.",
         )
-        self.recovery_seconds = self._gauge(
+        self.images_refused = self._counter(
+            "gomatch_matcher_images_refused", "Images that recoveries found unusable."
+        )
+        self._recoveries = Counter(
+            "gomatch_matcher_recoveries",
+            "Times the book was loaded, by source: redis, image or genesis.",
+            ["market", "source"],
+            registry=registry,
+        )
+        self._recovery_seconds = self._gauge(
             "gomatch_matcher_recovery_seconds", "Duration of the last recovery."
         )
         self.callback_connected = self._gauge(
@@ -84,6 +93,10 @@ class MatcherMetrics:
         self.callback_dropped = self._counter(
             "gomatch_matcher_callback_drops", "Replica streams dropped because they lagged."
         )
+
+    def recovered(self, source: str, seconds: float) -> None:
+        self._recoveries.labels(self.market, source).inc()
+        self._recovery_seconds.set(seconds)
 
     def step(self, name: str) -> Histogram:
         """The histogram of one step."""

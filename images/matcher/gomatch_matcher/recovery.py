@@ -8,9 +8,9 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from gomatch.cache import BookMirror
+from gomatch.cache import BookMirror, MirrorSnapshot
 from gomatch.engine import RULES_VERSION, Command, Engine, Event, Image
-from gomatch.errors import CacheError, CodecError, EngineError
+from gomatch.errors import CacheError, CacheStale, CodecError, EngineError
 from gomatch.messages.codec import (
     GENESIS_CHAIN,
     next_chain,
@@ -28,15 +28,22 @@ _PAGE = 500
 _BUSY_SECONDS = 0.02
 
 
+Source = Literal["redis", "image", "genesis"]
+
+
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """``source`` says where the state came from, ``replayed`` how many commands were matched
-    again after it, ``seconds`` how long all of it took."""
+    """``source`` says where the state came from: the mirror, an image, or nothing but the journal
+    from its beginning; ``since`` at which sequence that stood, ``replayed`` how many commands were
+    matched again after it, ``images_refused`` how many newer images could not be used, and
+    ``seconds`` how long all of it took."""
 
     engine: Engine
     head: MarketHead
-    source: Literal["redis", "image", "genesis"]
+    source: Source
+    since: int
     replayed: int
+    images_refused: int
     seconds: float
 
 
@@ -44,36 +51,68 @@ async def recover(
     *, head: MarketHead, journal: Journal, snapshots: Snapshots, mirror: BookMirror
 ) -> Recovered:
     """The engine at ``head``. Raises StoreUnavailable, CodecError, and EngineError when what is
-    replayed does not arrive at what is journaled."""
+    replayed does not arrive at what is journaled, or the journal does not reach back as far as
+    the newest state that can be used."""
     started = time.perf_counter()
     engine = await _from_redis(head, mirror)
-    if engine is not None:
-        return Recovered(engine, head, "redis", 0, time.perf_counter() - started)
-    source: Literal["image", "genesis"] = "genesis"
-    engine = Engine()
-    chain = GENESIS_CHAIN
-    newest = await snapshots.newest(head.market_id)
-    if newest is not None:
-        engine = Engine.restore(unpack_image(newest.image))
-        chain = newest.chain
-        source = "image"
+    source: Source = "redis"
+    refused, chain = 0, head.chain
+    if engine is None:
+        engine, chain, refused = await _from_images(head, snapshots)
+        source = "image" if engine.sequence else "genesis"
+    since = engine.sequence
     replayed = await _replay(engine, chain, head, journal)
-    return Recovered(engine, head, source, replayed, time.perf_counter() - started)
+    if (engine.applied, engine.sequence) != (head.applied, head.sequence):
+        raise EngineError(
+            f"market {head.symbol}: its head says sequence {head.sequence} and command "
+            f"{head.applied}, its journal ends at {engine.sequence} and {engine.applied}; run "
+            "`gomatch audit`"
+        )
+    seconds = time.perf_counter() - started
+    return Recovered(engine, head, source, since, replayed, refused, seconds)
 
 
 async def _from_redis(head: MarketHead, mirror: BookMirror) -> Engine | None:
     try:
         held = await mirror.load()
-        if held is None or held.sequence != head.sequence or held.chain != head.chain:
+        if held is None or held.sequence != head.sequence:
+            why = "there is no mirror" if held is None else f"it stands at {held.sequence}"
+            _log.info("redis_not_used", market=head.symbol, sequence=head.sequence, why=why)
             return None
-        orders = [unpack_order(packed) for _, packed in sorted(held.orders.items())]
-        engine = Engine.restore(Image(unpack_header(held.header), orders))
+        return _from_mirror(head, held)
     except (CacheError, CodecError, EngineError, ValueError, LookupError) as error:
-        _log.warning("redis_not_used", market=head.symbol, why=str(error))
+        _log.warning("redis_not_used", market=head.symbol, sequence=head.sequence, why=str(error))
         return None
-    if engine.applied != head.applied or engine.sequence != head.sequence:
-        return None
+
+
+def _from_mirror(head: MarketHead, held: MirrorSnapshot) -> Engine:
+    """Raises CacheStale, CodecError and ValueError when it is not the state at ``head``."""
+    if held.chain != head.chain:
+        raise CacheStale("the mirror has another chain than the journal")
+    orders = [unpack_order(packed) for _, packed in sorted(held.orders.items())]
+    engine = Engine.restore(Image(unpack_header(held.header), orders))
+    if (engine.applied, engine.sequence) != (head.applied, head.sequence):
+        raise CacheStale(f"the mirror's header is of sequence {engine.sequence}")
     return engine
+
+
+async def _from_images(head: MarketHead, snapshots: Snapshots) -> tuple[Engine, bytes, int]:
+    """From the newest image that can be used, else a new engine; with its chain, and how many
+    images could not be used."""
+    refused = 0
+    row = await snapshots.at_or_before(head.market_id, head.sequence)
+    while row is not None:
+        try:
+            engine = Engine.restore(unpack_image(row.image))
+            if (engine.applied, engine.sequence) == (row.applied, row.sequence):
+                return engine, row.chain, refused
+            why = f"it is of sequence {engine.sequence}"
+        except (CodecError, ValueError, LookupError) as error:
+            why = str(error)
+        _log.warning("image_not_used", market=head.symbol, sequence=row.sequence, why=why)
+        refused += 1
+        row = await snapshots.at_or_before(head.market_id, row.sequence - 1)
+    return Engine(), GENESIS_CHAIN, refused
 
 
 async def _replay(engine: Engine, chain: bytes, head: MarketHead, journal: Journal) -> int:
@@ -107,8 +146,20 @@ async def _replay(engine: Engine, chain: bytes, head: MarketHead, journal: Journ
                     f"market {head.symbol}: the journal follows rules version "
                     f"{row.rules_version}, this build knows {RULES_VERSION}; install a newer one"
                 )
-            engine.advance(row.time, events)
+            if (row.first_sequence, row.first_number) != (engine.sequence + 1, engine.applied + 1):
+                raise EngineError(
+                    f"market {head.symbol}: after sequence {engine.sequence} and command "
+                    f"{engine.applied} the journal goes on with {row.first_sequence} and "
+                    f"{row.first_number}; run `gomatch audit`"
+                )
             numbers = range(row.first_number, row.last_number + 1)
+            missing = next((number for number in numbers if number not in commands), None)
+            if missing is not None:
+                raise EngineError(
+                    f"market {head.symbol}: command {missing} is applied and not stored; run "
+                    "`gomatch audit`"
+                )
+            engine.advance(row.time, events)
             if row.skipped:
                 for number in numbers:
                     apply = engine.skip if number in row.skipped else engine.apply

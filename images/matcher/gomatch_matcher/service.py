@@ -320,11 +320,13 @@ class MatcherService:
 
     def _report(self, recovered: Recovered) -> None:
         self.status.recovered_from = recovered.source
-        self._metrics.recovery_seconds.set(recovered.seconds)
+        self._metrics.recovered(recovered.source, recovered.seconds)
+        self._metrics.images_refused.inc(recovered.images_refused)
         _log.info(
             "recovered",
             market=self.symbol,
             source=recovered.source,
+            since=recovered.since,
             replayed=recovered.replayed,
             seconds=round(recovered.seconds, 4),
             applied=recovered.head.applied,
