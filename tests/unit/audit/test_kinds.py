@@ -27,10 +27,8 @@ def kinds_of_the_audit() -> set[str]:
             if name not in _REPORTERS or len(node.args) != 2:
                 continue
             kind = node.args[0]
-            if isinstance(kind, ast.Constant):
-                kinds.add(str(kind.value))
-            else:
-                raise AssertionError(f"{file.name}:{node.lineno}: a kind that is no constant")
+            assert isinstance(kind, ast.Constant), f"{file.name}:{node.lineno}: no constant"
+            kinds.add(str(kind.value))
     return kinds
 
 
