@@ -103,11 +103,12 @@ class CacheWriter:
 
     async def run(self) -> None:
         while True:
-            if self._healthy or self._closing:
-                await self._wake.wait()
-                self._wake.clear()
-            elif self._delay:
-                await self._acknowledging(self._pause())
+            if not self._closing:
+                if self._healthy:
+                    await self._wake.wait()
+                    self._wake.clear()
+                elif self._delay:
+                    await self._acknowledging(self._pause())
             closing = self._closing
             if self._healthy:
                 await self._write()

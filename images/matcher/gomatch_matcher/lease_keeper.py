@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from gomatch.errors import Fenced, StoreUnavailable
 from gomatch.store import Leadership
@@ -57,7 +58,7 @@ class LeaseKeeper:
         own_loop = asyncio.new_event_loop()
         task = own_loop.create_task(self._keep(loop))
         with ThreadPoolExecutor(1, thread_name_prefix="lease") as thread:
-            keeping = loop.run_in_executor(thread, own_loop.run_until_complete, task)
+            keeping = loop.run_in_executor(thread, _until_cancelled, own_loop, task)
             try:
                 while not keeping.done():
                     self._alive_at = time.monotonic()
@@ -96,3 +97,8 @@ class LeaseKeeper:
         self._renewed()
         if refresh_mark > self._refreshed_mark and self._refresh_cache():
             self._refreshed_mark = refresh_mark
+
+
+def _until_cancelled(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
+    with suppress(asyncio.CancelledError):
+        loop.run_until_complete(task)

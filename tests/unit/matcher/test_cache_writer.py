@@ -27,11 +27,13 @@ class BrokenMirror(BookMirror):
         super().__init__("redis://127.0.0.1:1/0", "A-B")
         self._hangs = hangs
         self.attempts = 0
+        self.mended = asyncio.Event()
 
     async def rebuild(self, image: object) -> None:
         self.attempts += 1
         if self._hangs:
-            await asyncio.Event().wait()
+            await self.mended.wait()
+            return
         raise CacheError("refused")
 
 
@@ -58,6 +60,9 @@ async def writer_over(mirror: BookMirror, acknowledged: Acknowledged) -> AsyncIt
     running = asyncio.create_task(writer.run())
     try:
         yield writer
+        if mirror.mended.is_set():
+            async with asyncio.timeout(5):
+                await running
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -97,3 +102,15 @@ async def test_an_orderly_end_does_not_wait_for_the_pause() -> None:
         async with asyncio.timeout(5):
             while mirror.attempts < 2:
                 await asyncio.sleep(0)
+
+
+async def test_an_end_that_comes_in_the_middle_of_a_rebuild_is_not_forgotten() -> None:
+    acknowledged, mirror = Acknowledged(), BrokenMirror(hangs=True)
+    async with writer_over(mirror, acknowledged) as writer:
+        await acknowledge(writer, acknowledged, 1)
+        writer.close()
+        writer.acknowledge(Delivery(make_batch("A-B", 2), 2))
+        async with asyncio.timeout(5):
+            while 2 not in acknowledged.firsts:
+                await asyncio.sleep(0)
+        mirror.mended.set()
