@@ -39,10 +39,12 @@ def _nothing(*_: object) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallbackServerHooks:
-    """``received(market, bytes)`` for each message; ``ended(market, reason)`` for each stream,
-    the market empty when the stream never said one."""
+    """``received(market, bytes)`` for each message; ``notified(seconds)`` once a part of a batch
+    is with its listeners; ``ended(market, reason)`` for each stream, the market empty when the
+    stream never said one."""
 
     received: Callable[[str, int], None] = _nothing
+    notified: Callable[[float], None] = _nothing
     ended: Callable[[str, str], None] = _nothing
 
 
@@ -137,9 +139,12 @@ class CallbackServer:
                 request = await self._read(context, market)
             if request is None:
                 return
+            began = time.monotonic()
             with self._tracing.span("notify", parent=request.batch.trace, market=market):
                 await feed.receive(request)
             now = time.monotonic()
+            if request.HasField("batch"):
+                self._hooks.notified(now - began)
             if now - answered >= self._answer_every or request.HasField("heartbeat"):
                 answered = now
                 received = pb.Received(last_sequence=view.sequence)

@@ -1,5 +1,4 @@
-"""The API's metrics, on a registry of its own. Names start with ``gomatch_``; docs/api.md and the
-dashboards use them."""
+"""The API's metrics; docs/metrics.md describes each."""
 
 from __future__ import annotations
 
@@ -12,13 +11,13 @@ _SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
 class ApiMetrics:
-    """One object for each API process."""
+    """One object for each registry."""
 
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
         self.commands = Counter(
             "gomatch_api_commands",
-            "Commands by result: accepted, duplicate, or the code of the problem.",
+            "Commands in, by result: `accepted`, `duplicate`, or the code of the problem.",
             ["result"],
             registry=self.registry,
         )
@@ -31,8 +30,10 @@ class ApiMetrics:
         )
         self.step_seconds = Histogram(
             "gomatch_api_step_seconds",
-            "Time of one step: wait (in the queue for an accept), accept (the transaction), "
-            "publish (until the broker confirms), result (?wait=result).",
+            "Time of one step: validate (parse and transform one request), wait (for the accept "
+            "before), accept (the transaction), publish (until the broker confirms a batch), "
+            "notify (apply one message of results and hand it to its listeners), result (the "
+            "wait of `?wait=result`).",
             ["step"],
             buckets=_SECONDS,
             registry=self.registry,

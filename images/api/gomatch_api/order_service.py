@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,6 +27,7 @@ from gomatch_api.order_batch import (
 )
 from gomatch_api.order_results import CommandResults
 from gomatch_api.problems import Problem
+from gomatch_api.refusals import Refusals
 from gomatch_api.requests import AnyItem, parse_item
 from gomatch_api.responses import (
     Acknowledgement,
@@ -59,35 +60,39 @@ class OrderService:
         self._results = results
         self._metrics = metrics
         self._tracing = tracing
+        self._validate_seconds = metrics.step_seconds.labels("validate")
+        self.refusals = Refusals(metrics)
 
     async def submit(
-        self, principal: Principal, items: Sequence[RawItem], *, wait: bool = False
+        self,
+        principal: Principal,
+        items: Sequence[RawItem],
+        *,
+        wait: bool = False,
+        since: float | None = None,
     ) -> list[ItemResult]:
         """Enter the items in their order, which is kept within each market, and answer each.
-        ``wait`` answers after matching. Raises Problem only when the whole is refused:
-        scope_missing, rate_limited."""
-        principal.require(TRADE)
-        self._spend(principal, len(items))
+        ``wait`` answers after matching; ``since`` is the time.perf_counter() at which reading
+        them began. Raises Problem only when the whole is refused: scope_missing, rate_limited."""
+        since = time.perf_counter() if since is None else since
+        self._admit(principal, TRADE, len(items))
         parsed = [_parse(item) if isinstance(item, bytes | Mapping) else item for item in items]
         results: list[ItemResult] = []
         parts = stages(parsed) if len(parsed) > 1 else [range(len(parsed))]
         for part in parts:
             stage = parsed if len(parts) == 1 else [parsed[index] for index in part]
-            results += await self._stage(principal.user_id, stage, wait=wait)
-        refused = Counter(result.problem.code for result in results if result.problem is not None)
-        for code, count in refused.items():
-            self._metrics.commands.labels(code).inc(count)
+            results += await self._stage(principal.user_id, stage, wait=wait, since=since)
+            since = time.perf_counter()
+        self.refusals.items(principal.user_id, parsed, results)
         return results
 
     async def cancel_all(
         self, principal: Principal, market: str, *, wait: bool = False
     ) -> CancelAllAcknowledgement:
         """Cancel all of the caller's open orders in one market. Raises Problem."""
-        principal.require(TRADE)
-        self._spend(principal, 1)
-        known = self.market(market)
-        number, accepted_at = await self._enter(
-            known, principal.user_id, CancelAll(principal.user_id)
+        self._admit(principal, TRADE, 1)
+        known, number, accepted_at = await self._enter(
+            market, principal.user_id, CancelAll(principal.user_id)
         )
         answer = CancelAllAcknowledgement(
             market=market, status="accepted", command=number, accepted_at=format_time(accepted_at)
@@ -100,10 +105,9 @@ class OrderService:
         self, principal: Principal, symbol: str, state: str
     ) -> StateAcknowledgement:
         """Ask for a trading state. Raises Problem."""
-        principal.require(ADMIN)
-        self._spend(principal, 1)
-        number, accepted_at = await self._enter(
-            self.market(symbol), principal.user_id, SetState(TradingState[state.upper()])
+        self._admit(principal, ADMIN, 1)
+        _, number, accepted_at = await self._enter(
+            symbol, principal.user_id, SetState(TradingState[state.upper()])
         )
         return StateAcknowledgement(
             market=symbol,
@@ -120,21 +124,31 @@ class OrderService:
             raise Problem(codes.UNKNOWN_MARKET)
         return market
 
-    def _spend(self, principal: Principal, count: int) -> None:
+    def _admit(self, principal: Principal, scope: str, count: int) -> None:
+        """Raises Problem scope_missing, rate_limited."""
         try:
+            principal.require(scope)
             principal.spend(count)
-        except Problem:
-            self._metrics.rate_limited.inc(count)
+        except Problem as problem:
+            if problem.code is codes.RATE_LIMITED:
+                self._metrics.rate_limited.inc(count)
+            self.refusals.whole(problem, user=principal.user_id, commands=count)
             raise
 
-    async def _enter(self, market: Market, user: int, command: Command) -> tuple[int, int]:
-        accepted = await self._intake.submit(
-            market, user, [command], trace=self._tracing.current_traceparent()
-        )
-        return accepted.numbers[0], accepted.accepted_at
+    async def _enter(self, symbol: str, user: int, command: Command) -> tuple[Market, int, int]:
+        """The market, the command's number and when it was accepted. Raises Problem."""
+        try:
+            market = self.market(symbol)
+            accepted = await self._intake.submit(
+                market, user, [command], trace=self._tracing.current_traceparent()
+            )
+        except Problem as problem:
+            self.refusals.whole(problem, user=user)
+            raise
+        return market, accepted.numbers[0], accepted.accepted_at
 
     async def _stage(
-        self, user: int, items: Sequence[AnyItem | Problem], *, wait: bool
+        self, user: int, items: Sequence[AnyItem | Problem], *, wait: bool, since: float
     ) -> list[ItemResult]:
         places: Mapping[str, OrderPlace] = {}
         ids = ids_to_resolve(items)
@@ -146,6 +160,7 @@ class OrderService:
                 unresolved = problem
         batch = OrderBatch(user, len(items), self._markets.get)
         batch.add(items, unresolved if unresolved is not None else places, now())
+        self._validate_seconds.observe(time.perf_counter() - since)
         if batch.refused:
             await self._refuse(batch, user, batch.results, wait=wait)
         lots = [lot for lot in batch.lots.values() if lot.commands]

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import asyncpg
+from prometheus_client import CollectorRegistry
 
 from gomatch.errors import ConfigurationError
 from gomatch.messages.credentials import parse_server_key
@@ -86,16 +87,22 @@ class Services:
 
 @asynccontextmanager
 async def open_services(
-    settings: Settings, *, transport: Transport | None = None, tracing: Tracing | None = None
+    settings: Settings,
+    *,
+    transport: Transport | None = None,
+    tracing: Tracing | None = None,
+    registry: CollectorRegistry | None = None,
 ) -> AsyncIterator[Services]:
     """Build a replica and run its background tasks. At the end it takes nothing more, finishes
     what was accepted, flushes what is being published and closes what it opened; a ``transport``
-    that was passed in stays open.
+    that was passed in stays open. Metrics go to ``registry``, or to one of their own.
 
     Raises ConfigurationError, SchemaMismatch, StoreUnavailable, OSError (callback port taken).
     """
     async with AsyncExitStack() as stack:
-        services = await _build(settings, transport, tracing or Tracing.off(), stack)
+        services = await _build(
+            settings, transport, tracing or Tracing.off(), ApiMetrics(registry), stack
+        )
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(run)
@@ -117,10 +124,13 @@ async def open_services(
 
 
 async def _build(
-    settings: Settings, transport: Transport | None, tracing: Tracing, stack: AsyncExitStack
+    settings: Settings,
+    transport: Transport | None,
+    tracing: Tracing,
+    metrics: ApiMetrics,
+    stack: AsyncExitStack,
 ) -> Services:
     server_key = parse_server_key(settings.server_key.get_secret_value())
-    metrics = ApiMetrics()
     if transport is None:
         transport = _own_transport(settings, metrics)
         stack.push_async_callback(transport.close)
@@ -197,6 +207,7 @@ async def _build(
         hooks=CallbackServerHooks(
             received=lambda market, size: stream_metrics.callback_bytes.labels(market).inc(size),
             ended=lambda _, reason: stream_metrics.callback_ended.labels(reason).inc(),
+            notified=metrics.step_seconds.labels("notify").observe,
         ),
     )
     await callback.start()

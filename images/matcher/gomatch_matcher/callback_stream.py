@@ -91,12 +91,15 @@ def _nothing(_: object) -> None:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FanoutHooks:
     """Called as things happen, from the event loop: live streams after each change, the reason
-    of each ended stream, events that were read from the journal, bytes sent."""
+    of each live stream's end and of each attempt that never became one, events that were read
+    from the journal, bytes sent, seconds from the commit of each batch until it was handed over."""
 
     connected: Callable[[int], None] = _nothing
     dropped: Callable[[str], None] = _nothing
+    refused: Callable[[str], None] = _nothing
     resumed: Callable[[int], None] = _nothing
     sent: Callable[[int], None] = _nothing
+    delivered: Callable[[float], None] = _nothing
 
 
 class StreamEnded(GomatchError):
@@ -112,10 +115,11 @@ class StreamEnded(GomatchError):
 class PreparedBatch:
     """A batch whose protobuf is made once, when the first replica wants it."""
 
-    __slots__ = ("_messages", "batch")
+    __slots__ = ("_messages", "batch", "since")
 
     def __init__(self, batch: AppliedBatch) -> None:
         self.batch = batch
+        self.since = time.monotonic()
         self._messages: list[bytes] | None = None
 
     def messages(self) -> list[bytes]:
@@ -148,6 +152,7 @@ class ReplicaStream:
         self._on_change = on_change
         self._buffer: deque[PreparedBatch] = deque()
         self._attached = False
+        self._greeted = False
         self._wake = asyncio.Event()
         self._overflow = asyncio.Event()
         self._sequence = 0
@@ -170,8 +175,9 @@ class ReplicaStream:
         backoff = Backoff(first=self._limits.backoff_first, limit=self._limits.backoff_limit)
         while self.listed:
             started = time.monotonic()
+            self._greeted = False
             reason = await self._session()
-            self._hooks.dropped(reason)
+            (self._hooks.dropped if self._greeted else self._hooks.refused)(reason)
             if time.monotonic() - started > self._limits.steady:
                 backoff.reset()
             if backoff.attempts < 3 or backoff.attempts % 30 == 0:
@@ -223,7 +229,7 @@ class ReplicaStream:
 
     def _attach(self) -> None:
         self._overflow.clear()
-        self._attached = True
+        self._attached = self._greeted = True
         self.live = True
         self._on_change()
 
@@ -269,6 +275,7 @@ class ReplicaStream:
                 if batch.first_sequence > self._sequence + 1:
                     raise StreamEnded("gap")
                 await self._write(call, prepared.messages())
+                self._hooks.delivered(time.monotonic() - prepared.since)
                 self._sequence = batch.last_sequence
                 self._applied = batch.applied
             self._wake.clear()

@@ -111,7 +111,7 @@ class CommandFeed:
 
     async def _from_store(self, limit: int, *, up_to: int | None) -> Taken | None:
         head = await self._journal.head(self._market_id)
-        self._metrics.accepted.set(head.accepted)
+        self._metrics.progress.saw_accepted(head.accepted)
         last = head.accepted if up_to is None else min(up_to, head.accepted)
         last = min(last, self._next + limit - 1)
         if last < self._next:

@@ -1,8 +1,12 @@
-"""The matcher's Prometheus metrics, in a registry that its program owns."""
+"""The matcher's Prometheus metrics; docs/metrics.md describes each."""
 
 from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from gomatch.engine import TradingState
+from gomatch.observability.families import Families
+from gomatch_matcher.progress import Progress
 
 _SECONDS = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
@@ -11,17 +15,21 @@ _COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
 class MatcherMetrics:
-    """Every metric carries the label ``market``; this object is bound to one market."""
+    """Every metric carries the label ``market``; this object is bound to one market. Several
+    markets of one process share the ``families``; a registry gets families of its own."""
 
-    def __init__(self, registry: CollectorRegistry, market: str) -> None:
-        self.registry = registry
+    def __init__(self, families: Families | CollectorRegistry, market: str) -> None:
+        if isinstance(families, CollectorRegistry):
+            families = Families(families)
+        self._families = families
         self.market = market
-        self.step_seconds = Histogram(
+        self.progress = Progress()
+        self._step_seconds = families.histogram(
             "gomatch_matcher_step_seconds",
-            "Time of one step for a batch: take, match, commit, cache, ack.",
+            "Time of one step for a batch: take (until commands came), match, commit, cache, "
+            "callback (from the commit until it was handed to one API replica), ack.",
             ["market", "step"],
-            registry=registry,
-            buckets=_SECONDS,
+            _SECONDS,
         )
         self.batch_commands = self._histogram(
             "gomatch_matcher_batch_commands", "Commands in one committed batch.", _COUNTS
@@ -57,23 +65,39 @@ class MatcherMetrics:
         )
         self.images = self._counter("gomatch_matcher_images", "Images written.")
         self.image_failures = self._counter("gomatch_matcher_image_failures", "Images not written.")
-        self.applied = self._gauge("gomatch_matcher_applied", "Number of the last command applied.")
-        self.accepted = self._gauge(
-            "gomatch_matcher_accepted", "Number of the last command accepted, as last seen."
-        )
-        self.sequence = self._gauge("gomatch_matcher_sequence", "Sequence of the last event.")
-        self.epoch = self._gauge("gomatch_matcher_epoch", "Epoch of the current term, 0 if none.")
         self.leader = self._gauge("gomatch_matcher_leader", "1 while this process leads.")
+        self.epoch = self._gauge("gomatch_matcher_epoch", "Epoch of the lease; 0 without it.")
+        progress = self.progress
+        self._gauge(
+            "gomatch_matcher_accepted",
+            "Number of the last command accepted, as seen within about a second; 0 unless leading.",
+        ).set_function(lambda: progress.accepted)
+        self._gauge(
+            "gomatch_matcher_applied", "Number of the last command applied; 0 unless leading."
+        ).set_function(lambda: progress.applied)
+        self._gauge(
+            "gomatch_matcher_oldest_command_age_seconds",
+            "Age of the oldest command that is accepted and not applied; 0 without one.",
+        ).set_function(progress.oldest_seconds)
+        self.queue_batches = self._gauge(
+            "gomatch_matcher_queue_batches",
+            "Batches that wait in the market's queue, without those delivered; NaN while the "
+            "broker cannot say.",
+        )
+        self.sequence = self._gauge(
+            "gomatch_matcher_sequence", "Sequence of the last event; 0 unless leading."
+        )
         self.open_orders = self._gauge(
-            "gomatch_matcher_open_orders", "Open orders, stops included."
+            "gomatch_matcher_open_orders", "Open orders, stops included; 0 unless leading."
         )
         self.state = self._gauge(
             "gomatch_matcher_trading_state",
-            "1 Running, 2 Auction, 3 CancelOnly, 4 Halted, 5 Closed.",
+            "1 Running, 2 Auction, 3 CancelOnly, 4 Halted, 5 Closed; 0 unless leading.",
         )
-        self.oldest_seconds = self._gauge(
+        self.command_age = self._histogram(
             "gomatch_matcher_command_age_seconds",
-            "Age of the oldest command of the last batch when it was committed.",
+            "Time from acceptance to commit of the oldest command of a batch.",
+            _SECONDS,
         )
         self.images_refused = self._counter(
             "gomatch_matcher_images_refused", "Images that recoveries found unusable."
@@ -90,8 +114,21 @@ class MatcherMetrics:
         self.callback_connected = self._gauge(
             "gomatch_matcher_callback_replicas", "API replicas that receive results."
         )
-        self.callback_dropped = self._counter(
-            "gomatch_matcher_callback_drops", "Replica streams dropped because they lagged."
+        self._callback_drops = self._reasoned(
+            "gomatch_matcher_callback_drops",
+            "Streams to API replicas that were up and ended, by reason; `overflow`, `unanswered` "
+            "and `timeout` are replicas that were too slow.",
+        )
+        self._callback_connect_failures = self._reasoned(
+            "gomatch_matcher_callback_connect_failures",
+            "Attempts to open a stream to an API replica that failed, by reason.",
+        )
+        self.callback_resumed = self._counter(
+            "gomatch_matcher_callback_resumed_events",
+            "Events that API replicas had missed and were sent from the journal.",
+        )
+        self.callback_sent = self._counter(
+            "gomatch_matcher_callback_sent_bytes", "Bytes sent to all API replicas."
         )
 
     def recovered(self, source: str, seconds: float) -> None:
@@ -100,15 +137,44 @@ class MatcherMetrics:
 
     def step(self, name: str) -> Histogram:
         """The histogram of one step."""
-        return self.step_seconds.labels(self.market, name)
+        return self._step_seconds.labels(self.market, name)
+
+    def callback_dropped(self, reason: str) -> None:
+        self._callback_drops.labels(self.market, reason).inc()
+
+    def callback_refused(self, reason: str) -> None:
+        self._callback_connect_failures.labels(self.market, reason).inc()
+
+    def begin_term(
+        self, *, accepted: int, applied: int, sequence: int, open_orders: int, state: TradingState
+    ) -> None:
+        """This process leads, from there."""
+        self.progress.begin(accepted=accepted, applied=applied)
+        self.sequence.set(sequence)
+        self.open_orders.set(open_orders)
+        self.state.set(state)
+        self.leader.set(1)
+
+    def end_term(self) -> None:
+        """It leads no more, and says nothing about the market any longer."""
+        self.progress.end()
+        for gauge in (
+            self.leader,
+            self.sequence,
+            self.open_orders,
+            self.state,
+            self.queue_batches,
+        ):
+            gauge.set(0)
 
     def _counter(self, name: str, text: str) -> Counter:
-        return Counter(name, text, ["market"], registry=self.registry).labels(self.market)
+        return self._families.counter(name, text, ["market"]).labels(self.market)
 
     def _gauge(self, name: str, text: str) -> Gauge:
-        return Gauge(name, text, ["market"], registry=self.registry).labels(self.market)
+        return self._families.gauge(name, text, ["market"]).labels(self.market)
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(name, text, ["market"], registry=self.registry, buckets=buckets).labels(
-            self.market
-        )
+        return self._families.histogram(name, text, ["market"], buckets).labels(self.market)
+
+    def _reasoned(self, name: str, text: str) -> Counter:
+        return self._families.counter(name, text, ["market", "reason"])

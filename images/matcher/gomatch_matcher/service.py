@@ -52,6 +52,7 @@ from gomatch_matcher.image_writer import ImageWriter
 from gomatch_matcher.lease_keeper import LeaseKeeper
 from gomatch_matcher.matching import Matching
 from gomatch_matcher.metrics import MatcherMetrics
+from gomatch_matcher.progress import ProgressWatch
 from gomatch_matcher.recovery import Recovered, recover
 from gomatch_matcher.term import Caution, Term, TermParts
 
@@ -172,6 +173,7 @@ class MatcherService:
         epoch = tools.epoch
         self.status.waiting = False
         self.status.epoch = epoch
+        self.status.last_progress = time.monotonic()
         self._metrics.epoch.set(epoch)
         _log.info("lease_acquired", market=self.symbol, epoch=epoch, holder=self._holder)
         keeper = LeaseKeeper(
@@ -184,7 +186,15 @@ class MatcherService:
             renewed=self._progressed,
             refresh_cache=tools.refresh_cache,
         )
-        await run_until_first(self._lead_terms(tools, stop), keeper.run())
+        watch = ProgressWatch(
+            self._metrics.progress,
+            journal=Journal(tools.pool),
+            transport=self._transport,
+            market_id=tools.market.market_id,
+            symbol=self.symbol,
+            depth=self._metrics.queue_batches.set,
+        )
+        await run_until_first(self._lead_terms(tools, stop), keeper.run(), watch.run())
         await tools.leadership.release(tools.market.market_id, epoch)
         self._step_down()
         _log.info("lease_released", market=self.symbol, epoch=epoch)
@@ -206,7 +216,7 @@ class MatcherService:
             await wait_or_stop(stop, backoff.next_delay())
             self._metrics.reloads.inc()
             self.status.leading = False
-            self._metrics.leader.set(0)
+            self._metrics.end_term()
 
     async def _after_fault(self, tools: _Tools, fault: EngineFault, caution: Caution) -> Caution:
         """RULES: reload, apply that batch singly, skip the offender; a second fault within a
@@ -274,7 +284,11 @@ class MatcherService:
                 source=CommittedBacklog(journal, committed, market_id=market.market_id),
                 hooks=FanoutHooks(
                     connected=self._metrics.callback_connected.set,
-                    dropped=lambda _: self._metrics.callback_dropped.inc(),
+                    dropped=self._metrics.callback_dropped,
+                    refused=self._metrics.callback_refused,
+                    resumed=self._metrics.callback_resumed.inc,
+                    sent=self._metrics.callback_sent.inc,
+                    delivered=self._metrics.step("callback").observe,
                 ),
             )
             term = Term(
@@ -315,7 +329,13 @@ class MatcherService:
                 caution=caution,
             )
             self.status.leading = True
-            self._metrics.leader.set(1)
+            self._metrics.begin_term(
+                accepted=head.accepted,
+                applied=head.applied,
+                sequence=head.sequence,
+                open_orders=recovered.engine.open_orders,
+                state=recovered.engine.state,
+            )
             await run_until_first(term.run(stop), fanout.run())
 
     def _report(self, recovered: Recovered) -> None:
@@ -348,7 +368,7 @@ class MatcherService:
         self.status.leading = False
         self.status.waiting = False
         self.status.epoch = 0
-        self._metrics.leader.set(0)
+        self._metrics.end_term()
         self._metrics.epoch.set(0)
 
 

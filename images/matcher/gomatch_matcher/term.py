@@ -70,6 +70,9 @@ class Term:
         self._caution = caution
         self._ready: asyncio.Queue[MatchedBatch | Delivery | None] = asyncio.Queue(maxsize=1)
         self._committed_all = asyncio.Event()
+        self._take_seconds = parts.metrics.step("take")
+        self._match_seconds = parts.metrics.step("match")
+        self._commit_seconds = parts.metrics.step("commit")
 
     async def run(self, stop: asyncio.Event) -> None:
         await run_together(
@@ -93,7 +96,7 @@ class Term:
                 # What was matched before it is sound and is committed first.
                 fault = error
                 break
-            parts.metrics.step("match").observe(time.perf_counter() - started)
+            self._match_seconds.observe(time.perf_counter() - started)
             if batch is not None:
                 parts.checkpoint("matched")
                 await self._ready.put(batch)
@@ -114,19 +117,24 @@ class Term:
         timeout = parts.settings.gap_timeout
         if engine.next_expiry is not None:
             timeout = min(timeout, max(0.0, (engine.next_expiry - parts.clock()) / 1e6))
-        with parts.metrics.step("take").time():
-            taking = asyncio.ensure_future(
-                parts.feed.take(limit=limit, timeout=timeout, from_queue=not cautious)
-            )
-            stopping = asyncio.ensure_future(stop.wait())
-            try:
-                await asyncio.wait((taking, stopping), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                stopping.cancel()
-                if not taking.done():
-                    taking.cancel()
-                await asyncio.gather(taking, stopping, return_exceptions=True)
-        return None if taking.cancelled() else taking.result()
+        started = time.perf_counter()
+        taking = asyncio.ensure_future(
+            parts.feed.take(limit=limit, timeout=timeout, from_queue=not cautious)
+        )
+        stopping = asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait((taking, stopping), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            if not taking.done():
+                taking.cancel()
+            await asyncio.gather(taking, stopping, return_exceptions=True)
+        if taking.cancelled():
+            return None
+        taken = taking.result()
+        if taken.segments:
+            self._take_seconds.observe(time.perf_counter() - started)
+        return taken
 
     async def _commit_loop(self) -> None:
         parts = self._parts
@@ -146,7 +154,7 @@ class Term:
                     raise EngineFault(
                         f"what the engine did cannot be stored: {error}", number=batch.first_number
                     ) from error
-            parts.metrics.step("commit").observe(time.perf_counter() - started)
+            self._commit_seconds.observe(time.perf_counter() - started)
             parts.checkpoint("committed")
             self._leave(batch)
         self._committed_all.set()
@@ -165,11 +173,11 @@ class Term:
         metrics.commands.inc(batch.count)
         metrics.events.inc(len(batch.applied.events))
         metrics.trades.inc(len(batch.trades))
-        metrics.applied.set(batch.applied.applied)
+        metrics.progress.advance(batch.applied.applied)
         metrics.sequence.set(batch.applied.last_sequence)
         metrics.open_orders.set(len(parts.committed.orders))
         metrics.state.set(batch.applied.summary.state)
-        metrics.oldest_seconds.set(max(0, parts.clock() - batch.oldest_accepted_at) / 1e6)
+        metrics.command_age.observe(max(0, parts.clock() - batch.oldest_accepted_at) / 1e6)
 
 
 def _commit_batch(market_id: int, batch: MatchedBatch) -> Batch:

@@ -53,3 +53,8 @@ def get(name: str) -> structlog.stdlib.BoundLogger:
     """The logger of one module."""
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return logger
+
+
+def debugging(name: str) -> bool:
+    """Whether debug lines of that logger go anywhere; ask before a line is made for each order."""
+    return logging.getLogger(name).isEnabledFor(logging.DEBUG)

@@ -7,7 +7,7 @@ from typing import Any
 from gomatch.errors import UnknownMarket
 from gomatch.store.markets import Markets
 from gomatch.store.pool import PoolUser
-from gomatch.store.records import CommandRow, JournalRow, MarketHead
+from gomatch.store.records import Backlog, CommandRow, JournalRow, MarketHead
 
 DEFAULT_ROWS = 200
 
@@ -17,6 +17,16 @@ _ROW = (
 )
 _FULL = _ROW.format(events="events")
 _WITHOUT_EVENTS = _ROW.format(events="''::bytea")
+_BACKLOG = """
+SELECT i.accepted, h.applied, (gomatch_now() - c.accepted_at) / 1e6::float8
+  FROM intake AS i
+  JOIN heads AS h USING (market_id)
+  LEFT JOIN LATERAL (
+       SELECT accepted_at FROM commands
+        WHERE market_id = i.market_id AND first <= h.applied + 1
+        ORDER BY first DESC LIMIT 1) AS c ON i.accepted > h.applied
+ WHERE i.market_id = $1
+"""
 
 
 class Journal(PoolUser):
@@ -26,6 +36,17 @@ class Journal(PoolUser):
         if head is None:
             raise UnknownMarket(f"market {market_id} does not exist")
         return head
+
+    async def backlog(self, market_id: int) -> Backlog:
+        """How much waits to be applied, and for how long. Raises UnknownMarket,
+        StoreUnavailable."""
+        row = await self._fetchrow(_BACKLOG, market_id)
+        if row is None:
+            raise UnknownMarket(f"market {market_id} does not exist")
+        accepted, applied, age = row
+        if accepted == applied or age is None:
+            return Backlog(accepted, applied, 0, 0.0)
+        return Backlog(accepted, applied, applied + 1, max(0.0, age))
 
     async def commands(
         self, market_id: int, first: int, last: int, *, limit_rows: int = DEFAULT_ROWS

@@ -60,6 +60,16 @@ class MarketHead:
     last_price: int
 
 
+class Backlog(NamedTuple):
+    """What is accepted and not applied: ``oldest`` is the number of the first such command and
+    ``oldest_seconds`` its age by the database's clock; both 0 when there is none."""
+
+    accepted: int
+    applied: int
+    oldest: int
+    oldest_seconds: float
+
+
 class ClientClaim(NamedTuple):
     """A client id inside an accept. ``offset`` is its command's position in the batch, from 0;
     ``digest`` the 16-byte hash of the normalised request."""

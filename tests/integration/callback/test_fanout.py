@@ -209,7 +209,7 @@ async def test_an_old_leader_is_refused() -> None:
         async with fanout(market, [one.port]):
             await until(lambda: one.view.ready)
         market.epoch = 2
-        async with fanout(market, [one.port], hooks=FanoutHooks(dropped=reasons.append)):
+        async with fanout(market, [one.port], hooks=FanoutHooks(refused=reasons.append)):
             await until(lambda: "failed_precondition" in reasons)
         assert one.view.epoch == 3
 

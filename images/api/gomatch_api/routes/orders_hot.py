@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from starlette.routing import Route
 
@@ -19,6 +21,10 @@ from gomatch_api.transform import client_id
 
 if TYPE_CHECKING:
     from gomatch_api.services import Services
+
+
+Raw = TypeVar("Raw")
+Read = TypeVar("Read")
 
 
 def hot_order_routes(services: Services) -> list[Route]:
@@ -55,13 +61,17 @@ class OrderEntry:
 
     async def place(self, request: HotRequest) -> tuple[int, object]:
         body, principal = await authorised(request)
-        order = parse_new(body)
-        return _single(await self._orders.submit(principal, (order,), wait=request.waits()))
+        since = time.perf_counter()
+        order = self._read(parse_new, body, principal)
+        return _single(
+            await self._orders.submit(principal, (order,), wait=request.waits(), since=since)
+        )
 
     async def batch(self, request: HotRequest) -> tuple[int, object]:
         body, principal = await authorised(request)
-        items = parse_batch(body)
-        results = await self._orders.submit(principal, items, wait=request.waits())
+        since = time.perf_counter()
+        items = self._read(parse_batch, body, principal)
+        results = await self._orders.submit(principal, items, wait=request.waits(), since=since)
         first = results[0]
         if first.status == 503 and all(result.status == 503 for result in results):
             return 503, first.problem
@@ -70,14 +80,15 @@ class OrderEntry:
     async def cancel(self, request: HotRequest) -> tuple[int, object]:
         principal = await request.principal()
         principal.require(TRADE)
-        item = CancelItem(**_target(request), request_id=request.parameter("request_id"))
+        target = self._read(_target, request, principal)
+        item = CancelItem(**target, request_id=request.parameter("request_id"))
         return _single(await self._orders.submit(principal, (item,), wait=request.waits()))
 
     async def amend(self, request: HotRequest) -> tuple[int, object]:
         body, principal = await authorised(request)
-        amend = parse_amend(body)
+        amend = self._read(parse_amend, body, principal)
         item = AmendItem(
-            **_target(request),
+            **self._read(_target, request, principal),
             quantity=amend.quantity,
             price=amend.price,
             display_quantity=amend.display_quantity,
@@ -86,6 +97,14 @@ class OrderEntry:
             request_id=amend.request_id,
         )
         return _single(await self._orders.submit(principal, (item,), wait=request.waits()))
+
+    def _read(self, read: Callable[[Raw], Read], raw: Raw, principal: Principal) -> Read:
+        """What cannot be read is a refused command too. Raises Problem."""
+        try:
+            return read(raw)
+        except Problem as problem:
+            self._orders.refusals.whole(problem, user=principal.user_id)
+            raise
 
 
 async def authorised(request: HotRequest, scope: str = TRADE) -> tuple[bytes, Principal]:

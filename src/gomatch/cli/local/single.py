@@ -10,6 +10,8 @@ from prometheus_client import CollectorRegistry
 from gomatch.cli.local.markets import MarketWatch
 from gomatch.errors import GomatchError
 from gomatch.observability import logs
+from gomatch.observability.families import Families
+from gomatch.observability.tracing import Tracing
 from gomatch.settings import Settings
 from gomatch.store import Markets
 from gomatch.transport import InProcessTransport, prometheus_hooks
@@ -26,15 +28,32 @@ _log = logs.get(__name__)
 
 async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[int], None]) -> None:
     """Until ``stop``; then first the API ends, then the matchers. ``ready`` is called with the
-    API's port once all markets that exist are served. Raises StoreUnavailable, OSError (a port is
-    taken)."""
+    API's port once all markets that exist are served. The API's /metrics shows everything.
+    Raises ConfigurationError (tracing), StoreUnavailable, OSError (a port is taken)."""
     tune_collector()
-    transport = InProcessTransport(hooks=prometheus_hooks(CollectorRegistry()))
+    tracing = Tracing.configure(settings, "gomatch")
+    try:
+        await _serve(settings, tracing, stop=stop, ready=ready)
+    finally:
+        tracing.close()
+
+
+async def _serve(
+    settings: Settings, tracing: Tracing, *, stop: asyncio.Event, ready: Callable[[int], None]
+) -> None:
+    registry = CollectorRegistry()
+    transport = InProcessTransport(hooks=prometheus_hooks(registry))
     stop_matchers = asyncio.Event()
-    async with open_services(settings, transport=transport) as services:
+    async with open_services(
+        settings, transport=transport, tracing=tracing, registry=registry
+    ) as services:
         targets = f"{settings.callback_host}:{services.callback_port}"
         matchers = _Matchers(
-            settings.model_copy(update={"callback_targets": targets}), transport, stop_matchers
+            settings.model_copy(update={"callback_targets": targets}),
+            transport,
+            stop_matchers,
+            families=Families(registry),
+            tracing=tracing,
         )
         watch = MarketWatch(services.pool, start=matchers.run, stop=stop_matchers)
         server = ApiServer(services, host=settings.api_host, port=settings.api_port)
@@ -55,11 +74,19 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[int
 
 class _Matchers:
     def __init__(
-        self, settings: Settings, transport: InProcessTransport, stop: asyncio.Event
+        self,
+        settings: Settings,
+        transport: InProcessTransport,
+        stop: asyncio.Event,
+        *,
+        families: Families,
+        tracing: Tracing,
     ) -> None:
         self._settings = settings
         self._transport = transport
         self._stop = stop
+        self._families = families
+        self._tracing = tracing
         self._services: dict[str, MatcherService] = {}
 
     async def run(self, symbol: str) -> None:
@@ -69,7 +96,8 @@ class _Matchers:
                 self._settings,
                 market=symbol,
                 transport=self._transport,
-                metrics=MatcherMetrics(CollectorRegistry(), symbol),
+                metrics=MatcherMetrics(self._families, symbol),
+                tracing=self._tracing,
             )
             try:
                 await service.run(self._stop)

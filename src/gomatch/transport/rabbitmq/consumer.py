@@ -47,6 +47,7 @@ class RabbitMQConsumer:
         max_lengths: Mapping[str, int | None],
     ) -> None:
         self._market = market
+        self.closed = False
         self._prefetch = prefetch
         self._hooks = hooks
         self._max_lengths = max_lengths
@@ -87,7 +88,30 @@ class RabbitMQConsumer:
         if message is not None:
             await self._bury(message, reason)
 
+    @property
+    def market(self) -> str:
+        return self._market
+
+    async def depth(self) -> int | None:
+        """Batches that wait in the queue; None while the broker cannot say."""
+        connection = self._link.connection
+        if connection is None:
+            return None
+        try:
+            async with asyncio.timeout(_TIMEOUT):
+                return await topology.count(connection, self._market)
+        except BROKER_ERRORS as error:
+            _log.debug("depth_unknown", market=self._market, why=repr(error))
+            return None
+        except asyncio.CancelledError:
+            # The driver cancels its own waits when the connection goes; that is no wish of ours.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return None
+
     async def close(self) -> None:
+        self.closed = True
         self._watch_task.cancel()
         await asyncio.gather(self._watch_task, return_exceptions=True)
         await self._link.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -33,12 +32,13 @@ class RabbitMQTransport:
         self._url = url
         self._hooks = hooks or TransportHooks()
         self._max_lengths: dict[str, int | None] = {}
-        self._opened: weakref.WeakSet[RabbitMQPublisher | RabbitMQConsumer] = weakref.WeakSet()
+        self._publishers: list[RabbitMQPublisher] = []
+        self._consumers: list[RabbitMQConsumer] = []
 
     async def publisher(self) -> CommandPublisher:
         """Waits a little for the first connection, and works without: see RabbitMQPublisher."""
         publisher = RabbitMQPublisher(self._url, hooks=self._hooks, max_lengths=self._max_lengths)
-        self._opened.add(publisher)
+        self._publishers.append(publisher)
         await publisher.wait_ready(_FIRST_CONNECTION)
         return publisher
 
@@ -51,7 +51,7 @@ class RabbitMQTransport:
             hooks=self._hooks,
             max_lengths=self._max_lengths,
         )
-        self._opened.add(consumer)
+        self._consumers = [each for each in self._consumers if not each.closed] + [consumer]
         return consumer
 
     async def declare(self, market: str, *, max_length: int | None = None) -> None:
@@ -60,6 +60,10 @@ class RabbitMQTransport:
             await topology.declare(connection, market, max_length=max_length)
 
     async def depth(self, market: str) -> int | None:
+        """On the connection of the market's consumer, where there is one."""
+        for consumer in self._consumers:
+            if consumer.market == market and not consumer.closed:
+                return await consumer.depth()
         try:
             async with self._connection() as connection:
                 return await topology.count(connection, market)
@@ -71,9 +75,10 @@ class RabbitMQTransport:
             await topology.delete(connection, market)
 
     async def close(self) -> None:
-        opened = list(self._opened)
-        self._opened.clear()
-        await asyncio.gather(*(end.close() for end in opened))
+        closing = [each.close() for each in self._publishers]
+        closing += [each.close() for each in self._consumers]
+        self._publishers, self._consumers = [], []
+        await asyncio.gather(*closing)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AbstractConnection]:
