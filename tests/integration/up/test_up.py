@@ -15,6 +15,8 @@ import pytest
 
 from gomatch.cli.servers.ports import free_port
 from gomatch.cli.servers.process import ServerProcess, is_alive, process_tree
+from tests.fixtures.scraping import scrape_until
+from tests.unit.observability.test_metrics_page import described
 
 
 class Up:
@@ -88,6 +90,18 @@ async def test_a_new_user_trades_and_finds_it_again(options: list[str], folder: 
                 json={**order, "side": "buy", "self_trade_prevention": "none"},
             )
             assert filled.json()["order"]["status"] == "filled", filled.text
+        if not options:
+            # One process: the API shows the matchers' metrics too, each market with its label.
+            seen = await scrape_until(
+                f"http://127.0.0.1:{up.port}",
+                lambda seen: all(
+                    seen("gomatch_matcher_leader", market=market) == 1
+                    for market in ("BTC-USDT", "ETH-USDT")
+                ),
+            )
+            assert seen("gomatch_matcher_trades_total", market="BTC-USDT") == 1
+            assert seen("gomatch_matcher_trades_total", market="ETH-USDT") == 0
+            assert seen.families == set(described())
     finally:
         await up.stop()
     again = Up(folder, *options)
