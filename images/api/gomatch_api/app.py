@@ -106,6 +106,7 @@ def _trace(app: FastAPI, services: Services) -> None:
     FastAPIInstrumentor.instrument_app(
         app,
         tracer_provider=services.tracing.provider,
-        excluded_urls="healthz,readyz,metrics",
+        # A stream lives for hours; each order on it is a trace of its own.
+        excluded_urls="healthz,readyz,metrics,v1/stream",
         exclude_spans=["receive", "send"],
     )

@@ -140,7 +140,7 @@ class CallbackServer:
             if request is None:
                 return
             began = time.monotonic()
-            with self._tracing.span("notify", parent=request.batch.trace, market=market):
+            with self._tracing.batch("notify", request.batch.trace, market=market):
                 await feed.receive(request)
             now = time.monotonic()
             if request.HasField("batch"):

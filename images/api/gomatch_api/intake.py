@@ -16,6 +16,7 @@ from gomatch.errors import BacklogFull, DuplicateClientIds, StoreUnavailable, Un
 from gomatch.messages.codec import pack_commands
 from gomatch.messages.envelope import CommandBatch
 from gomatch.observability import logs
+from gomatch.observability.tracing import Tracing, join
 from gomatch.store.records import Acceptance, ClaimedId
 from gomatch_api import codes
 from gomatch_api.accept_plan import Accepted, AcceptPlan, Claim, Submission
@@ -60,6 +61,7 @@ class IntakeService:
         accept_batch: int,
         intake_limit: int,
         backlog_limit: int,
+        tracing: Tracing | None = None,
     ) -> None:
         self._store = store
         self._publisher = publisher
@@ -68,6 +70,7 @@ class IntakeService:
         self._accept_batch = accept_batch
         self._intake_limit = intake_limit
         self._backlog_limit = backlog_limit
+        self._tracing = tracing or Tracing.off()
         self._lanes: dict[int, _Lane] = {}
         self._closed = False
         self._loop = asyncio.get_running_loop()
@@ -153,6 +156,7 @@ class IntakeService:
     async def _accept(self, market: Market, group: list[Submission]) -> None:
         """Raises Problem when nothing of the group was accepted."""
         plan = AcceptPlan(market.symbol, group)
+        traces = join(submission.trace for submission in group)
         for _ in range(DUPLICATE_ROUNDS):
             commands, claims = plan.build()
             if not commands:
@@ -160,7 +164,10 @@ class IntakeService:
                 return
             bodies = pack_commands(commands)
             try:
-                with self._accept_seconds.time():
+                with (
+                    self._accept_seconds.time(),
+                    self._tracing.batch("accept", traces, market=market.symbol) as trace,
+                ):
                     acceptance = await self._store.accept(
                         market.market_id,
                         bodies=bodies,
@@ -177,7 +184,7 @@ class IntakeService:
                 raise Problem(codes.UNKNOWN_MARKET) from error
             except StoreUnavailable as error:
                 raise self._unavailable(error, "accept") from error
-            self._done(market, plan, acceptance, bodies, _trace(group))
+            self._done(market, plan, acceptance, bodies, trace)
             return
         raise Problem(codes.OVERLOADED, "Too many duplicates at once.", retry_after=1)
 
@@ -236,10 +243,3 @@ def _fail(group: Sequence[Submission], problem: Problem) -> None:
     for submission in group:
         if not submission.future.done():
             submission.future.set_exception(problem.again())
-
-
-def _trace(group: Sequence[Submission]) -> str:
-    for submission in group:
-        if submission.trace:
-            return submission.trace
-    return ""

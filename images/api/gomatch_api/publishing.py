@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
+
 from gomatch.errors import TransportError
 from gomatch.messages.envelope import CommandBatch
 from gomatch.observability import logs
+from gomatch.observability.tracing import Tracing
 from gomatch_api.metrics import ApiMetrics
 from gomatch_api.ports import Publisher
 
@@ -26,11 +29,17 @@ class BackgroundPublisher:
     """Never blocks and never fails its caller; ``close`` waits for what is in flight."""
 
     def __init__(
-        self, publisher: Publisher, metrics: ApiMetrics, *, timeout: float = PUBLISH_TIMEOUT
+        self,
+        publisher: Publisher,
+        metrics: ApiMetrics,
+        *,
+        timeout: float = PUBLISH_TIMEOUT,
+        tracing: Tracing | None = None,
     ) -> None:
         self._publisher = publisher
         self._metrics = metrics
         self._timeout = timeout
+        self._tracing = tracing or Tracing.off()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def publish(self, batch: CommandBatch) -> None:
@@ -51,7 +60,12 @@ class BackgroundPublisher:
             await asyncio.gather(*late, return_exceptions=True)
 
     async def _publish(self, batch: CommandBatch) -> None:
-        with self._metrics.step_seconds.labels("publish").time():
+        with (
+            self._metrics.step_seconds.labels("publish").time(),
+            self._tracing.batch("publish", batch.trace, market=batch.market) as trace,
+        ):
+            if trace != batch.trace:
+                batch = msgspec.structs.replace(batch, trace=trace)
             await self._publisher.publish(batch, timeout=self._timeout)
 
     def _finished(self, task: asyncio.Task[None]) -> None:

@@ -165,12 +165,13 @@ async def _build(
     intake_store = Intake(pool, timeout=timeout)
     intake = IntakeService(
         intake_store,
-        BackgroundPublisher(publisher, metrics),
+        BackgroundPublisher(publisher, metrics, tracing=tracing),
         health,
         metrics,
         accept_batch=settings.accept_batch,
         intake_limit=settings.intake_limit,
         backlog_limit=settings.backlog_limit,
+        tracing=tracing,
     )
     metrics.waiting.set_function(lambda: intake.waiting)
     metrics.database_available.set_function(lambda: health.available)
@@ -192,6 +193,7 @@ async def _build(
             settings,
             pool,
             stream_metrics,
+            tracing,
             feeds=feeds,
             markets=markets,
             keys=keys,
@@ -235,6 +237,7 @@ def _session_tools(
     settings: Settings,
     pool: asyncpg.Pool,
     metrics: StreamMetrics,
+    tracing: Tracing,
     *,
     feeds: Feeds,
     markets: MarketRegistry,
@@ -266,6 +269,7 @@ def _session_tools(
         ),
         limits=limits,
         metrics=metrics,
+        tracing=tracing,
     )
 
 

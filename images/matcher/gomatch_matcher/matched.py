@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from gomatch.engine import Command
 from gomatch.messages.applied import AppliedBatch
+from gomatch.observability.tracing import join
 from gomatch.store.records import OrderRow, OrderUpdateRow, TradeRow
 from gomatch.transport import Delivery
 
@@ -44,7 +45,7 @@ class Taken:
 
     @property
     def trace(self) -> str:
-        return next((segment.trace for segment in self.segments if segment.trace), "")
+        return join(segment.trace for segment in self.segments)
 
 
 @dataclass(slots=True)

@@ -102,11 +102,10 @@ class MatcherMetrics:
         self.images_refused = self._counter(
             "gomatch_matcher_images_refused", "Images that recoveries found unusable."
         )
-        self._recoveries = Counter(
+        self._recoveries = families.counter(
             "gomatch_matcher_recoveries",
             "Times the book was loaded, by source: redis, image or genesis.",
             ["market", "source"],
-            registry=registry,
         )
         self._recovery_seconds = self._gauge(
             "gomatch_matcher_recovery_seconds", "Duration of the last recovery."

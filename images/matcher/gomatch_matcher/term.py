@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gomatch.errors import CommitRefused, EngineFault, ForeignCommands
 from gomatch.observability import logs
@@ -144,27 +144,37 @@ class Term:
                 continue
             parts.checkpoint("before_commit")
             started = time.perf_counter()
-            with parts.tracing.span("commit", parent=batch.applied.trace):
-                try:
-                    await parts.commits.commit(_commit_batch(parts.market_id, batch))
-                except ForeignCommands as error:
-                    await parts.feed.refuse_foreign(batch.sources, error.first)
-                    raise
-                except CommitRefused as error:
-                    raise EngineFault(
-                        f"what the engine did cannot be stored: {error}", number=batch.first_number
-                    ) from error
+            with parts.tracing.batch(
+                "commit",
+                batch.applied.trace,
+                market=parts.metrics.market,
+                first=batch.first_number,
+                last=batch.applied.applied,
+            ) as trace:
+                await self._commit(batch)
             self._commit_seconds.observe(time.perf_counter() - started)
             parts.checkpoint("committed")
-            self._leave(batch)
+            self._leave(batch, trace)
         self._committed_all.set()
         parts.cache.close()
 
-    def _leave(self, batch: MatchedBatch) -> None:
-        """The commit is confirmed: results may leave the process."""
+    async def _commit(self, batch: MatchedBatch) -> None:
+        parts = self._parts
+        try:
+            await parts.commits.commit(_commit_batch(parts.market_id, batch))
+        except ForeignCommands as error:
+            await parts.feed.refuse_foreign(batch.sources, error.first)
+            raise
+        except CommitRefused as error:
+            raise EngineFault(
+                f"what the engine did cannot be stored: {error}", number=batch.first_number
+            ) from error
+
+    def _leave(self, batch: MatchedBatch, trace: str) -> None:
+        """The commit is confirmed: results may leave the process, under its ``trace``."""
         parts = self._parts
         before = parts.committed.advance(batch)
-        parts.fanout.publish(batch.applied)
+        parts.fanout.publish(replace(batch.applied, trace=trace) if trace else batch.applied)
         parts.checkpoint("streamed")
         parts.cache.submit(batch, before)
         parts.images.count(batch.count)

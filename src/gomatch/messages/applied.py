@@ -21,7 +21,8 @@ class Summary:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppliedBatch:
     """``events`` have the sequences first_sequence and following; ``packed`` is their compact
-    form. ``bids`` and ``asks`` hold the changed levels: displayed lots now, 0 when gone."""
+    form. ``bids`` and ``asks`` hold the changed levels: displayed lots now, 0 when gone.
+    ``trace`` is as in a CommandBatch."""
 
     epoch: int
     first_sequence: int

@@ -15,7 +15,7 @@ class CommandBatch(msgspec.Struct, frozen=True, gc=False):
     """Commands ``first``..``last`` of a market, as accepted: ``bodies`` is the compact form.
 
     ``accepted_at`` is PostgreSQL's time of acceptance in microseconds since the epoch;
-    ``trace`` a W3C traceparent or empty.
+    ``trace`` the W3C traceparents of its requests, separated by commas, or empty.
     """
 
     market: str

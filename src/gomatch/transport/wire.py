@@ -12,6 +12,9 @@ CONTENT_TYPE = "application/x-gomatch-commands-v1"
 BODY_LIMIT = 8 * 1024 * 1024
 """Bytes; the largest batch that the API accepts is far below."""
 
+_TRACE_LIMIT = 1_024
+"""Characters; what the API sends is shorter."""
+
 _LAST_NUMBER = (1 << 63) - 1
 
 
@@ -44,7 +47,7 @@ def decode(
         last=last,
         accepted_at=_integer(headers, "accepted_at"),
         bodies=body,
-        trace=_text(headers, "trace") if "trace" in headers else "",
+        trace=_text(headers, "trace")[:_TRACE_LIMIT] if "trace" in headers else "",
     )
     if not 1 <= first <= last:
         raise CodecError(f"header first is {first} and last {last}")

@@ -14,6 +14,7 @@ from websockets.asyncio.client import connect
 
 from gomatch.messages.credentials import derive_secret, token
 from gomatch.messages.market import MarketDefinition
+from gomatch.observability.tracing import Tracing
 from gomatch.settings import Settings
 from gomatch.store import ApiKeys, Markets, connect_pool
 from gomatch.transport import InProcessTransport
@@ -49,6 +50,7 @@ class Venue:
     transport: InProcessTransport
     stack: AsyncExitStack
     replicas: list[VenueReplica]
+    tracing: Tracing
 
     async def key(self, user: str) -> str:
         """The bearer token of a new key."""
@@ -70,6 +72,7 @@ class Venue:
             market=SYMBOL,
             transport=self.transport,
             metrics=MatcherMetrics(CollectorRegistry(), SYMBOL),
+            tracing=self.tracing,
         )
         stop = asyncio.Event()
         task = asyncio.create_task(service.run(stop))
@@ -90,7 +93,12 @@ class Venue:
 
 @asynccontextmanager
 async def open_venue(
-    database_url: str, redis_url: str, *, replicas: int = 2, **changes: Any
+    database_url: str,
+    redis_url: str,
+    *,
+    replicas: int = 2,
+    tracing: Tracing | None = None,
+    **changes: Any,
 ) -> AsyncIterator[Venue]:
     settings = Settings(
         **{
@@ -109,10 +117,11 @@ async def open_venue(
     await Markets(pool).create(DEFINITION)
     await pool.close()
     async with AsyncExitStack() as stack:
-        venue = Venue(settings, InProcessTransport(), stack, [])
+        tracing = tracing or Tracing.off()
+        venue = Venue(settings, InProcessTransport(), stack, [], tracing)
         for _ in range(replicas):
             services = await stack.enter_async_context(
-                open_services(settings, transport=venue.transport)
+                open_services(settings, transport=venue.transport, tracing=tracing)
             )
             server = ApiServer(services, host="127.0.0.1", port=0)
             await server.start()

@@ -48,7 +48,9 @@ class Acknowledged:
 
 
 @asynccontextmanager
-async def writer_over(mirror: BookMirror, acknowledged: Acknowledged) -> AsyncIterator[CacheWriter]:
+async def writer_over(
+    mirror: BrokenMirror, acknowledged: Acknowledged
+) -> AsyncIterator[CacheWriter]:
     writer = CacheWriter(
         mirror=mirror,
         committed=CommittedState(Engine(), epoch=1, chain=GENESIS_CHAIN),

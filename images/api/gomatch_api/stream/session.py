@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gomatch.errors import StoreUnavailable
+from gomatch.observability.tracing import Tracing
 from gomatch_api import codes
 from gomatch_api.auth import READ, TRADE, Principal
 from gomatch_api.feeds import Feeds
@@ -45,6 +46,8 @@ from gomatch_api.stream.public import (
     TradesSubscription,
 )
 
+_Entry = requests.Place | requests.Cancel | requests.Amend | requests.Batch | requests.CancelAll
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionTools:
@@ -58,6 +61,7 @@ class SessionTools:
     guard: DisconnectGuard
     limits: StreamLimits
     metrics: StreamMetrics
+    tracing: Tracing = field(default_factory=Tracing.off)
 
 
 class Session:
@@ -85,13 +89,13 @@ class Session:
         """Carry out one request. Raises Problem."""
         match request:
             case requests.Place():
-                await self._enter(request.id, self._submit(request, bool(request.wait)))
+                await self._enter(request, self._submit(request, bool(request.wait)))
             case requests.Cancel() | requests.Amend():
-                await self._enter(request.id, self._submit(request.item(), bool(request.wait)))
+                await self._enter(request, self._submit(request.item(), bool(request.wait)))
             case requests.Batch():
-                await self._enter(request.id, self._submit_batch(request))
+                await self._enter(request, self._submit_batch(request))
             case requests.CancelAll():
-                await self._enter(request.id, self._cancel_all(request.market))
+                await self._enter(request, self._cancel_all(request.market))
             case requests.Subscribe():
                 await self._subscribe(request)
             case requests.Unsubscribe():
@@ -208,20 +212,23 @@ class Session:
 
     # Order entry
 
-    async def _enter(self, tag: Tag, work: Coroutine[Any, Any, list[Any]]) -> None:
+    async def _enter(self, request: _Entry, work: Coroutine[Any, Any, list[Any]]) -> None:
         """Carry out ``work`` beside others; requests begin in the order in which they came."""
+        tag, name = request.id, f"stream {type(request).__name__.lower()}"
         try:
             await self._slots.acquire()
         except BaseException:
             work.close()
             raise
-        task = self._connection.spawn(self._answer(tag, work))
+        task = self._connection.spawn(self._answer(name, tag, work))
         self._in_flight.add(task)
         task.add_done_callback(self._in_flight.discard)
 
-    async def _answer(self, tag: Tag, work: Awaitable[list[Any]]) -> None:
+    async def _answer(self, name: str, tag: Tag, work: Awaitable[list[Any]]) -> None:
         try:
-            self._outbox.put(text(AckMessage(await work, tag)))
+            with self._tools.tracing.request(name):
+                results = await work
+            self._outbox.put(text(AckMessage(results, tag)))
         except Problem as problem:
             self._outbox.put(error_text(problem, tag))
         finally:

@@ -185,6 +185,7 @@ class Batch(_message.Message):
     """Microseconds since the epoch, as journaled."""
     events: _builtins.bytes
     trace: _builtins.str
+    """With the last part: the W3C traceparents of the traced requests in it, separated by commas."""
     complete: _builtins.bool
     """The last part of its batch."""
     @_builtins.property
