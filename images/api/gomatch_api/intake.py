@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from gomatch.engine import Command
@@ -16,7 +16,7 @@ from gomatch.errors import BacklogFull, DuplicateClientIds, StoreUnavailable, Un
 from gomatch.messages.codec import pack_commands
 from gomatch.messages.envelope import CommandBatch
 from gomatch.observability import logs
-from gomatch.observability.tracing import Tracing, join
+from gomatch.observability.tracing import Tracing, join, log_fields
 from gomatch.store.records import Acceptance, ClaimedId
 from gomatch_api import codes
 from gomatch_api.accept_plan import Accepted, AcceptPlan, Claim, Submission
@@ -132,7 +132,7 @@ class IntakeService:
                     if problem.code in (codes.NOT_ACCEPTED, codes.OUTCOME_UNKNOWN):
                         self._fail_waiting(lane)
                 except Exception:  # noqa: BLE001  the lane must go on for everybody else
-                    _log.exception("accept failed", market=lane.market.symbol)
+                    _log.exception("accept failed", market=lane.market.symbol, **_names(group))
                     self._metrics.unexpected_errors.inc()
                     _fail(group, Problem(codes.INTERNAL_ERROR))
                 finally:
@@ -226,7 +226,12 @@ class IntakeService:
         return Problem(code, retry_after=1)
 
     def _stall(self, lane: _Lane) -> None:
-        _log.warning("accept stalled", market=lane.market.symbol, seconds=STALL_SECONDS)
+        _log.warning(
+            "accept stalled",
+            market=lane.market.symbol,
+            seconds=STALL_SECONDS,
+            **_names(lane.waiting),
+        )
         self._metrics.database_errors.labels("stall").inc()
         lane.stalled = True
         self._fail_waiting(lane)
@@ -237,6 +242,15 @@ class IntakeService:
         lane.waiting.clear()
         lane.commands = 0
         _fail(rest, Problem(codes.NOT_ACCEPTED, retry_after=1))
+
+
+def _names(group: Collection[Submission]) -> dict[str, object]:
+    """Whom it concerns: the commands have no numbers yet."""
+    return {
+        "commands": sum(len(submission.commands) for submission in group),
+        "users": sorted({submission.user for submission in group})[:20],
+        **log_fields(join(submission.trace for submission in group)),
+    }
 
 
 def _fail(group: Sequence[Submission], problem: Problem) -> None:

@@ -20,9 +20,13 @@ _log = logs.get(__name__)
 def run(settings: Settings) -> None:
     """Serve until a signal comes. Raises ConfigurationError, SchemaMismatch, StoreUnavailable,
     OSError."""
-    logs.configure(level=settings.log_level, style=settings.log_format)
+    tracing = Tracing.configure(settings, "gomatch-api")
+    logs.configure(level=settings.log_level, style=settings.log_format, tracing=tracing)
     tune_collector()
-    uvloop.run(_serve(settings))
+    try:
+        uvloop.run(_serve(settings, tracing))
+    finally:
+        tracing.close()
 
 
 def tune_collector() -> None:
@@ -31,19 +35,15 @@ def tune_collector() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, tracing: Tracing) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    tracing = Tracing.configure(settings, "gomatch-api")
-    try:
-        async with open_services(settings, tracing=tracing) as services:
-            server = ApiServer(services, host=settings.api_host, port=settings.api_port)
-            await server.start()
-            _log.info("serving", port=server.port, callback_port=services.callback_port)
-            await stop.wait()
-            _log.info("stopping")
-            await server.stop()
-    finally:
-        tracing.close()
+    async with open_services(settings, tracing=tracing) as services:
+        server = ApiServer(services, host=settings.api_host, port=settings.api_port)
+        await server.start()
+        _log.info("serving", port=server.port, callback_port=services.callback_port)
+        await stop.wait()
+        _log.info("stopping")
+        await server.stop()

@@ -56,7 +56,14 @@ class CommandResults:
             done = {target for (_, target, _), found in zip(waiting, events, strict=True) if found}
             rows = await self._orders.get_many(market.market_id, sorted(done)) if done else []
         except GomatchError as error:
-            _log.warning("result not read", market=market.symbol, error=str(error))
+            orders = [f"{market.texts.prefix}{target}" for _, target, _ in waiting[:20]]
+            _log.warning(
+                "result not read",
+                market=market.symbol,
+                user=user,
+                error=str(error),
+                **({"order": orders[0]} if len(waiting) == 1 else {"orders": orders}),
+            )
             return
         visible = {row.number: row for row in rows if row.user_id == user}
         for (index, target, acknowledgement), found in zip(waiting, events, strict=True):
@@ -87,7 +94,7 @@ class CommandResults:
         try:
             events = (await self._events(market, [number]))[0]
         except GomatchError as error:
-            _log.warning("result not read", market=market.symbol, error=str(error))
+            _log.warning("result not read", market=market.symbol, command=number, error=str(error))
             return
         for _, event in events:
             if isinstance(event, AllCancelled) and event.number == number:

@@ -7,13 +7,14 @@ bring, so a batch that cannot be published is counted and forgotten.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import msgspec
 
 from gomatch.errors import TransportError
 from gomatch.messages.envelope import CommandBatch
 from gomatch.observability import logs
-from gomatch.observability.tracing import Tracing
+from gomatch.observability.tracing import Tracing, log_fields
 from gomatch_api.metrics import ApiMetrics
 from gomatch_api.ports import Publisher
 
@@ -49,7 +50,7 @@ class BackgroundPublisher:
         task = asyncio.create_task(self._publish(batch))
         self._tasks.add(task)
         self._metrics.publishing.inc()
-        task.add_done_callback(self._finished)
+        task.add_done_callback(partial(self._finished, batch))
 
     async def close(self) -> None:
         """Wait for the confirmations, for at most the publish timeout."""
@@ -68,7 +69,7 @@ class BackgroundPublisher:
                 batch = msgspec.structs.replace(batch, trace=trace)
             await self._publisher.publish(batch, timeout=self._timeout)
 
-    def _finished(self, task: asyncio.Task[None]) -> None:
+    def _finished(self, batch: CommandBatch, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._metrics.publishing.dec()
         if task.cancelled():
@@ -79,7 +80,16 @@ class BackgroundPublisher:
             return
         if isinstance(error, TransportError):
             self._metrics.publish_failures.labels("broker").inc()
-            _log.debug("not published", error=str(error))
+            _log.debug("not published", error=str(error), **_names(batch))
         else:
             self._metrics.publish_failures.labels("unexpected").inc()
-            _log.error("not published", exc_info=error)
+            _log.error("not published", exc_info=error, **_names(batch))
+
+
+def _names(batch: CommandBatch) -> dict[str, object]:
+    return {
+        "market": batch.market,
+        "first": batch.first,
+        "last": batch.last,
+        **log_fields(batch.trace),
+    }

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from gomatch.errors import CodecError
 from gomatch.messages.codec import unpack_commands
 from gomatch.observability import logs
+from gomatch.observability.tracing import log_fields
 from gomatch.settings import Settings
 from gomatch.store import Journal
 from gomatch.transport import CommandConsumer, Delivery
@@ -145,5 +146,13 @@ class CommandFeed:
 
     async def _reject(self, delivery: Delivery, reason: str) -> None:
         self._metrics.refused_messages.inc()
-        _log.error("message_refused", market=self._symbol, first=delivery.batch.first, why=reason)
+        batch = delivery.batch
+        _log.error(
+            "message_refused",
+            market=self._symbol,
+            first=batch.first,
+            last=batch.last,
+            why=reason,
+            **log_fields(batch.trace),
+        )
         await self._consumer.reject(delivery, reason=reason)

@@ -30,20 +30,23 @@ def run(settings: Settings, *, checkpoint: Checkpoint = no_checkpoint) -> None:
             "a matcher of its own needs GOMATCH_TRANSPORT=rabbitmq; the in-process transport "
             "works only under `gomatch up`"
         )
-    logs.configure(level=settings.log_level, style=settings.log_format)
+    tracing = Tracing.configure(settings, f"gomatch-matcher {settings.market}")
+    logs.configure(level=settings.log_level, style=settings.log_format, tracing=tracing)
     # A book is many small linked objects that are freed by reference count; the cycle collector
     # only costs time here. It still runs, rarely.
     gc.set_threshold(100_000, 50, 1_000)
-    uvloop.run(_serve(settings, checkpoint))
+    try:
+        uvloop.run(_serve(settings, tracing, checkpoint))
+    finally:
+        tracing.close()
 
 
-async def _serve(settings: Settings, checkpoint: Checkpoint) -> None:
+async def _serve(settings: Settings, tracing: Tracing, checkpoint: Checkpoint) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     registry = CollectorRegistry()
-    tracing = Tracing.configure(settings, f"gomatch-matcher {settings.market}")
     transport = RabbitMQTransport(
         settings.amqp_url.get_secret_value(), hooks=prometheus_hooks(registry)
     )
@@ -64,7 +67,6 @@ async def _serve(settings: Settings, checkpoint: Checkpoint) -> None:
         await run_together(_serve_market(service, server, stop), server.serve())
     finally:
         await transport.close()
-        tracing.close()
 
 
 async def _serve_market(service: MatcherService, server: HealthServer, stop: asyncio.Event) -> None:

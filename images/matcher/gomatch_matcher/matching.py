@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gomatch.engine import Command, Engine, Event
+from gomatch.engine import Command, Engine, Event, NewOrder
 from gomatch.errors import EngineFault
 from gomatch.messages.applied import AppliedBatch, Summary
 from gomatch.messages.codec import next_chain, pack_events, pack_header, pack_order
@@ -125,8 +125,13 @@ class Matching:
                     continue
                 engine.apply_batch(segment.first, segment.commands, events)
         except Exception as error:
+            order, user = _named(taken)
             raise EngineFault(
-                f"the engine raised {type(error).__name__} at command {number}", number=number
+                f"the engine raised {type(error).__name__} at command {number}",
+                number=number,
+                order=order,
+                user=user,
+                trace=taken.trace,
             ) from error
         return tuple(skipped)
 
@@ -141,3 +146,13 @@ class Matching:
             else:
                 self.engine.apply(number, command, events)
         return skipped
+
+
+def _named(taken: Taken) -> tuple[int, int]:
+    """(order, user) of which a single command speaks; zeros for several, or none."""
+    if taken.count != 1:
+        return 0, 0
+    segment = taken.segments[0]
+    command = segment.commands[0]
+    own = segment.first if isinstance(command, NewOrder) else 0
+    return getattr(command, "order", own), getattr(command, "user", 0)

@@ -22,8 +22,9 @@ from gomatch.errors import (
     StoreUnavailable,
 )
 from gomatch.messages.codec import pack_commands
+from gomatch.messages.market import order_id
 from gomatch.observability import logs
-from gomatch.observability.tracing import Tracing
+from gomatch.observability.tracing import Tracing, log_fields
 from gomatch.settings import Settings
 from gomatch.store import (
     Commits,
@@ -221,15 +222,21 @@ class MatcherService:
     async def _after_fault(self, tools: _Tools, fault: EngineFault, caution: Caution) -> Caution:
         """RULES: reload, apply that batch singly, skip the offender; a second fault within a
         minute halts the market."""
+        named: dict[str, object] = {"market": self.symbol, **log_fields(fault.trace)}
+        if fault.order:
+            named["order"] = order_id(self.symbol, fault.order)
+        if fault.user:
+            named["user"] = fault.user
         if fault.number > caution.until:
+            _log.error("engine_raised", first=fault.number, why=repr(fault.__cause__), **named)
             return Caution(until=fault.number + self.settings.match_batch, skip=caution.skip)
         self._metrics.engine_faults.inc()
         _log.critical(
             "engine_fault",
-            market=self.symbol,
-            number=fault.number,
+            command=fault.number,
             why=repr(fault.__cause__),
             exc_info=fault,
+            **named,
         )
         now = time.monotonic()
         if now - self._last_fault < _SECOND_FAULT_SECONDS:

@@ -35,9 +35,10 @@ def join(traces: Iterable[str]) -> str:
     return ",".join(list(found)[:LIMIT])
 
 
-def trace_ids(traces: str) -> list[str]:
-    """The ids of the traces, for logs; what is no traceparent is left out."""
-    return [match[1] for match in _TRACEPARENT.finditer(traces[: LIMIT * 56])]
+def log_fields(traces: str) -> dict[str, list[str]]:
+    """``trace_ids`` for a line of the log about a batch, where it has any."""
+    found = [match[1] for match in _TRACEPARENT.finditer(traces[: LIMIT * 56])]
+    return {"trace_ids": found} if found else {}
 
 
 class Tracing:
@@ -87,6 +88,10 @@ class Tracing:
         from opentelemetry import trace
 
         return _traceparent(trace.get_current_span())
+
+    def current_trace_id(self) -> str:
+        """The trace id of the current sampled span, or an empty string."""
+        return self.current_traceparent()[3:35]
 
     def request(self, name: str) -> AbstractContextManager[object]:
         """A new trace, sampled like those of HTTP requests, for one request on a connection that

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from gomatch.observability.tracing import LIMIT, Tracing, join, trace_ids
+from gomatch.observability.tracing import LIMIT, Tracing, join, log_fields
 from tests.integration.stream.site import Client
 from tests.integration.stream.venue import SYMBOL, Venue, open_venue
 
@@ -191,7 +191,8 @@ def test_without_an_endpoint_nothing_that_traces_is_loaded() -> None:
         "tracing = Tracing.configure(Settings(), 'x')\n"
         "assert not tracing.enabled and tracing.current_traceparent() == ''\n"
         "with tracing.batch('commit', '') as trace, tracing.request('x'): assert trace == ''\n"
-        "heavy = tuple('opentelemetry.' + p for p in ('sdk.trace', 'exporter', 'instrumentation'))\n"
+        "parts = ('sdk.trace', 'exporter', 'instrumentation')\n"
+        "heavy = tuple('opentelemetry.' + part for part in parts)\n"
         "loaded = [name for name in sys.modules if name.startswith(heavy)]\n"
         "sys.exit(repr(loaded) if loaded else 0)\n"
     )
@@ -204,8 +205,8 @@ def test_without_an_endpoint_nothing_that_traces_is_loaded() -> None:
 def test_a_batch_carries_a_bounded_number_of_traces() -> None:
     each = [f"00-{n:032x}-{n:016x}-01" for n in range(1, 40)]
     assert join(["", each[0], f"{each[0]},{each[1]}"]) == f"{each[0]},{each[1]}"
-    assert trace_ids(join(each)) == [f"{n:032x}" for n in range(1, LIMIT + 1)]
-    assert trace_ids("garbage" * 1000) == []
+    assert log_fields(join(each)) == {"trace_ids": [f"{n:032x}" for n in range(1, LIMIT + 1)]}
+    assert log_fields("garbage" * 1000) == {}
 
 
 def test_garbage_for_a_trace_is_no_span() -> None:

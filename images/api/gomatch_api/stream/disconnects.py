@@ -138,7 +138,7 @@ class DisconnectGuard:
             name = f"{session.session_id}:{market_id}"
             digest = blake2b(name.encode(), digest_size=16).digest()
             try:
-                await self._intake.submit(
+                accepted = await self._intake.submit(
                     market,
                     session.user,
                     [CancelAll(session.user, Reason.DISCONNECT)],
@@ -150,12 +150,20 @@ class DisconnectGuard:
                     "cancel on disconnect failed",
                     session=session.session_id,
                     market=market.symbol,
+                    user=session.user,
                     code=problem.code.code,
                 )
                 return
+            settled = accepted.settled.get(0)
+            _log.info(
+                "orders cancelled on disconnect",
+                market=market.symbol,
+                command=settled.number if settled else accepted.numbers[0],
+                session=session.session_id,
+                user=session.user,
+            )
         await self._store.disarm(session.session_id)
         self._swept()
-        _log.info("orders cancelled on disconnect", session=session.session_id, user=session.user)
 
     def _hold_off(self, error: StoreUnavailable) -> None:
         self._sweep_from = self._clock() + self._lifetime

@@ -13,6 +13,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from gomatch.errors import CodecError
 from gomatch.messages.envelope import CommandBatch
 from gomatch.observability import logs
+from gomatch.observability.tracing import log_fields
 from gomatch.transport.hooks import TransportHooks
 from gomatch.transport.interfaces import Delivery
 from gomatch.transport.rabbitmq import topology
@@ -236,7 +237,18 @@ class RabbitMQConsumer:
             return
         await self._acknowledge(message, multiple=False)
         self._hooks.dead_lettered(self._market, reason)
-        _log.error("message_dead_lettered", market=self._market, why=reason)
+        _log.error(
+            "message_dead_lettered", market=self._market, why=reason, **_numbers(message.headers)
+        )
+
+
+def _numbers(headers: Mapping[str, object]) -> dict[str, object]:
+    """Which commands a message says it carries, and their traces, as far as it can be believed."""
+    trace = headers.get("trace")
+    return {
+        **{name: headers[name] for name in ("first", "last") if type(headers.get(name)) is int},
+        **log_fields(trace if isinstance(trace, str) else ""),
+    }
 
 
 def _simple(headers: Mapping[str, object]) -> dict[str, str | int]:
