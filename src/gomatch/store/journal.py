@@ -44,7 +44,7 @@ class Journal(PoolUser):
         if row is None:
             raise UnknownMarket(f"market {market_id} does not exist")
         accepted, applied, age = row
-        if accepted == applied or age is None:
+        if age is None:
             return Backlog(accepted, applied, 0, 0.0)
         return Backlog(accepted, applied, applied + 1, max(0.0, age))
 

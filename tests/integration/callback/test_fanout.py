@@ -201,6 +201,31 @@ async def test_a_cancel_all_of_many_orders_arrives_whole() -> None:
         assert one.follower.sequences == list(range(1, 90_002))
 
 
+async def test_a_stream_that_ends_is_told_from_one_that_never_began() -> None:
+    market = ScriptedMarket()
+    dropped: list[str] = []
+    refused: list[str] = []
+    delivered: list[float] = []
+    sent: list[int] = []
+    hooks = FanoutHooks(
+        dropped=dropped.append,
+        refused=refused.append,
+        delivered=delivered.append,
+        sent=sent.append,
+    )
+    async with replicas(1) as (one,), fanout(market, [one.port], hooks=hooks) as running:
+        await until(lambda: one.view.ready)
+        buy(market, running)
+        await until(lambda: is_whole(one, market) and bool(delivered))
+        assert len(delivered) == 1
+        assert sum(sent) > 0
+        assert (dropped, refused) == ([], [])
+        await one.stop()
+        await until(lambda: len(refused) >= 3)
+        assert len(dropped) == 1
+        assert set(refused) == {"unavailable"}
+
+
 async def test_an_old_leader_is_refused() -> None:
     market = ScriptedMarket()
     market.epoch = 3
