@@ -47,6 +47,14 @@ from gomatch_api.stream.public import (
 )
 
 _Entry = requests.Place | requests.Cancel | requests.Amend | requests.Batch | requests.CancelAll
+_SPANS: dict[type[_Entry], str] = {
+    requests.Place: "stream place",
+    requests.Cancel: "stream cancel",
+    requests.Amend: "stream amend",
+    requests.Batch: "stream batch",
+    requests.CancelAll: "stream cancel_all",
+}
+"""What a request on the stream is called in a trace."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +222,7 @@ class Session:
 
     async def _enter(self, request: _Entry, work: Coroutine[Any, Any, list[Any]]) -> None:
         """Carry out ``work`` beside others; requests begin in the order in which they came."""
-        tag, name = request.id, f"stream {type(request).__name__.lower()}"
+        tag, name = request.id, _SPANS[type(request)]
         try:
             await self._slots.acquire()
         except BaseException:
