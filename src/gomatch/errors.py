@@ -120,17 +120,26 @@ class EngineError(GomatchError):
 
 
 class EngineFault(EngineError):
-    """``number`` is the first command of those that the engine was given together. Where it was
+    """``number`` is the first command of those that the engine was given together, ``last`` the
+    last of its batch. Where it was
     given one alone, ``order`` is the number of the order that it speaks of and ``user`` its
     sender; 0 otherwise. ``trace`` as in a CommandBatch."""
 
     code = "engine_fault"
 
     def __init__(
-        self, message: str, *, number: int, order: int = 0, user: int = 0, trace: str = ""
+        self,
+        message: str,
+        *,
+        number: int,
+        last: int,
+        order: int = 0,
+        user: int = 0,
+        trace: str = "",
     ) -> None:
         super().__init__(message)
         self.number = number
+        self.last = last
         self.order = order
         self.user = user
         self.trace = trace

@@ -129,6 +129,7 @@ class Matching:
             raise EngineFault(
                 f"the engine raised {type(error).__name__} at command {number}",
                 number=number,
+                last=taken.segments[-1].last if taken.segments else number,
                 order=order,
                 user=user,
                 trace=taken.trace,

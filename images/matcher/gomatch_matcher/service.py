@@ -229,7 +229,7 @@ class MatcherService:
             named["user"] = fault.user
         if fault.number > caution.until:
             _log.error("engine_raised", first=fault.number, why=repr(fault.__cause__), **named)
-            return Caution(until=fault.number + self.settings.match_batch, skip=caution.skip)
+            return Caution(until=fault.last, skip=caution.skip)
         self._metrics.engine_faults.inc()
         _log.critical(
             "engine_fault",

@@ -167,7 +167,9 @@ class Term:
             raise
         except CommitRefused as error:
             raise EngineFault(
-                f"what the engine did cannot be stored: {error}", number=batch.first_number
+                f"what the engine did cannot be stored: {error}",
+                number=batch.first_number,
+                last=max(batch.first_number, batch.applied.applied),
             ) from error
 
     def _leave(self, batch: MatchedBatch, trace: str) -> None:
