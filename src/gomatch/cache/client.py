@@ -78,7 +78,10 @@ class RedisClient:
             self._redis: Redis = Redis.from_url(
                 url,
                 protocol=2,
-                socket_timeout=timeout,
+                # Every call has a limit here. With one of redis-py's own each command goes through
+                # asyncio.wait_for, which before Python 3.12 loses a cancellation that comes in
+                # the same moment as the result.
+                socket_timeout=None,
                 socket_connect_timeout=timeout,
                 socket_keepalive=True,
                 health_check_interval=_IDLE_BEFORE_PING,

@@ -137,3 +137,18 @@ async def test_nobody_listening_is_an_error_with_its_cause() -> None:
 def test_a_url_that_is_none_is_a_configuration_error() -> None:
     with pytest.raises(ConfigurationError, match="redis_url"):
         BookMirror("http://127.0.0.1/", SYMBOL)
+
+
+async def test_a_cancelled_call_ends_whenever_the_cancellation_comes(redis_url: str) -> None:
+    """A leader that steps down cancels whatever is under way; a call that goes on instead would
+    keep it from waiting for the lease."""
+    mirror = BookMirror(redis_url, SYMBOL, timeout=5)
+    await mirror.rebuild(image_of([order(1)], sequence=1))
+    for steps in range(1, 40):
+        call = asyncio.create_task(mirror.meta())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        if call.cancel():
+            await asyncio.wait([call])
+            assert call.cancelled(), f"cancelled after {steps} steps of the loop, it went on"
+    await mirror.close()
