@@ -1,109 +1,126 @@
-"""The matcher is killed with -9 at every point around a commit, with orders still coming."""
+"""The matcher is killed with -9, or frozen, at every point around a commit, with orders still
+coming and the next batch already matched."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
 
-import asyncpg
 import pytest
 
-from tests.faults.verification import all_applied, verify
-from tests.fixtures.following import applied_at_least, epoch_of, followed
+from gomatch_matcher.fault_points import FaultPoint
+from tests.faults.held_commits import held_commits
+from tests.faults.verification import verify
+from tests.fixtures.control import MatcherControl
+from tests.fixtures.following import epoch_changed, epoch_of, followed
+from tests.fixtures.stored import all_applied
 from tests.fixtures.venue import Venue
 
+SMALL_BATCHES = {"GOMATCH_MATCH_BATCH": "5"}
+"""So that one request keeps the matcher busy for several commits."""
 
-# Redis is written and the queue acknowledged once for several commits, so those points are rarer.
+
 @pytest.mark.parametrize(
-    "point",
-    ["matched:4", "before_commit:4", "committed:4", "streamed:4", "cached:2", "acked:1"],
+    "point", ["matched", "before_commit", "committed", "streamed", "cached", "acked"]
 )
 async def test_a_matcher_killed_at_a_point_loses_and_doubles_nothing(
-    point: str, database_url: str, redis_url: str, rabbitmq_url: str, tmp_path: Path
+    point: FaultPoint,
+    database_url: str,
+    redis_url: str,
+    rabbitmq_url: str,
+    control: MatcherControl,
+    tmp_path: Path,
 ) -> None:
-    async with (
-        Venue(database_url, redis_url, rabbitmq_url, tmp_path) as venue,
-        followed(venue) as clients,
-    ):
-        matcher = venue.matchers[0]
-        await matcher.stop()
-        matcher.start(GOMATCH_TEST_KILL_AT=point, GOMATCH_MATCH_BATCH="20")
-        sending = asyncio.gather(*(client.send(150, batch=5) for client in clients))
-        await matcher.ended()
-        matcher.start()
+    venue = Venue(
+        database_url,
+        redis_url,
+        rabbitmq_url,
+        tmp_path,
+        matcher_settings={**SMALL_BATCHES, **control.environment},
+    )
+    async with venue, followed(venue) as clients:
+        await control.arm(point)
+        sending = asyncio.gather(*(client.send(120, batch=60) for client in clients))
+        await control.reached()
+        await venue.matchers[0].kill()
+        venue.matchers[0].start()
         await sending
         await verify(database_url, redis_url, "BTC-USDT", clients)
 
 
-@pytest.mark.parametrize("how", ["kill", "cut"])
+@pytest.mark.parametrize(
+    "end", ["goes_through", "ended_by_the_successor", "ended_under_the_living"]
+)
 async def test_a_commit_whose_answer_never_comes_is_applied_once(
-    how: str, database_url: str, redis_url: str, rabbitmq_url: str, tmp_path: Path
+    end: str, database_url: str, redis_url: str, rabbitmq_url: str, tmp_path: Path
 ) -> None:
-    """COMMIT takes long on the server, by a deferred trigger; in its middle the matcher is killed,
-    or its sessions are cut off."""
-    admin = await asyncpg.connect(database_url)
-    await admin.execute(
-        """
-        CREATE FUNCTION slow_commit() RETURNS trigger LANGUAGE plpgsql AS
-        $$BEGIN PERFORM pg_sleep(0.7); RETURN NULL; END$$;
-        CREATE CONSTRAINT TRIGGER slow_commit AFTER INSERT ON journal
-        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slow_commit();
-        """
-    )
-    try:
-        async with (
-            Venue(database_url, redis_url, rabbitmq_url, tmp_path) as venue,
-            followed(venue) as clients,
-        ):
-            sending = asyncio.gather(*(client.send(40, batch=5) for client in clients))
-            session = await _session_inside_commit(admin)
-            if how == "kill":
-                await venue.matchers[0].kill()
-                venue.matchers[0].start()
-            else:
-                await admin.execute("SELECT pg_terminate_backend($1)", session)
-            await admin.execute("DROP TRIGGER slow_commit ON journal")
-            await sending
-            await verify(database_url, redis_url, "BTC-USDT", clients)
-    finally:
-        await admin.close()
-
-
-async def _session_inside_commit(admin: asyncpg.Connection) -> int:
-    async with asyncio.timeout(30):
-        while True:
-            pid: int | None = await admin.fetchval(
-                "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
-                " AND state = 'active' AND wait_event = 'PgSleep'"
-            )
-            if pid is not None:
-                return pid
-            await asyncio.sleep(0.01)
-
-
-async def test_a_leader_frozen_inside_a_commit_is_fenced_when_it_wakes(
-    database_url: str, redis_url: str, rabbitmq_url: str, tmp_path: Path
-) -> None:
+    """The server stands inside COMMIT: the matcher is killed and the commit goes through all the
+    same, or not, as the next leader ends its session; or that session ends under a matcher that
+    lives on."""
     async with (
-        Venue(database_url, redis_url, rabbitmq_url, tmp_path) as venue,
+        held_commits(database_url) as commits,
+        Venue(
+            database_url, redis_url, rabbitmq_url, tmp_path, matcher_settings=SMALL_BATCHES
+        ) as venue,
+        followed(venue) as clients,
+    ):
+        await all_applied(database_url, "BTC-USDT")
+        before = await commits.sequence()
+        await commits.hold()
+        sending = asyncio.gather(*(client.send(40, batch=20) for client in clients))
+        session = await commits.session_inside()
+        assert await commits.sequence() == before
+        if end == "ended_under_the_living":
+            await commits.admin.execute("SELECT pg_terminate_backend($1)", session)
+        else:
+            epoch = await epoch_of(database_url)
+            await venue.matchers[0].kill()
+            if end == "goes_through":
+                await commits.release()
+                await commits.moved_from(before)
+                await commits.hold()
+            venue.matchers[0].start()
+            await epoch_changed(database_url, epoch)
+        await commits.release()
+        await sending
+        await verify(database_url, redis_url, "BTC-USDT", clients)
+
+
+@pytest.mark.parametrize("end", ["rolled_back", "committed"])
+async def test_a_leader_frozen_inside_a_commit_gives_no_second_result(
+    end: str, database_url: str, redis_url: str, rabbitmq_url: str, tmp_path: Path
+) -> None:
+    """SIGSTOP while the server stands inside COMMIT, takeover by the standby, SIGCONT. The commit
+    is ended by the takeover, or has gone through and its answer waits for the frozen process."""
+    async with (
+        held_commits(database_url) as commits,
+        Venue(
+            database_url, redis_url, rabbitmq_url, tmp_path, matcher_settings=SMALL_BATCHES
+        ) as venue,
         followed(venue) as clients,
     ):
         old = venue.matchers[0]
         standby = venue.add_matcher("BTC-USDT")
         standby.start()
         await standby.ready()
-        sending = asyncio.gather(*(client.send(400, batch=5) for client in clients))
-        await applied_at_least(database_url, 20)
+        await all_applied(database_url, "BTC-USDT")
+        before, epoch = await commits.sequence(), await epoch_of(database_url)
+        await commits.hold()
+        sending = asyncio.gather(*(client.send(100, batch=20) for client in clients))
+        await commits.session_inside()
         assert old.process is not None
         old.process.pause()
-        before = await epoch_of(database_url)
-        async with asyncio.timeout(20):
-            while await epoch_of(database_url) == before:
-                await asyncio.sleep(0.05)
+        if end == "committed":
+            await commits.release()
+            await commits.moved_from(before)
+        await epoch_changed(database_url, epoch)
+        if end == "rolled_back":
+            assert await commits.sequence() == before
+            await commits.release()
         await sending
         head = await all_applied(database_url, "BTC-USDT")
         old.process.resume()
-        body = await old.ready()
-        assert body["role"] == "standby"
+        await old.ready(role="standby")
+        assert (await standby.ready())["role"] == "leader"
         after = await verify(database_url, redis_url, "BTC-USDT", clients)
         assert (after.sequence, after.chain) == (head.sequence, head.chain)

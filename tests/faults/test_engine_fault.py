@@ -7,8 +7,9 @@ from pathlib import Path
 
 import httpx
 
-from tests.faults.verification import all_applied, verify
+from tests.faults.verification import verify
 from tests.fixtures.following import followed
+from tests.fixtures.stored import all_applied
 from tests.fixtures.venue import Venue
 
 BUG = 77
