@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,15 @@ def check(client: RecordingClient, stored: Stored) -> None:
     check_events(client, stored)
 
 
+def copied(client: RecordingClient) -> RecordingClient:
+    return dataclasses.replace(
+        client,
+        sent=copy.deepcopy(client.sent),
+        acknowledged=copy.deepcopy(client.acknowledged),
+        events=copy.deepcopy(client.events),
+    )
+
+
 async def test_every_difference_between_client_and_journal_is_found(
     database_url: str, redis_url: str, rabbitmq_url: str, tmp_path: Path
 ) -> None:
@@ -43,11 +53,11 @@ async def test_every_difference_between_client_and_journal_is_found(
         for name, value in sound.events[key].items():
             if name in ("event", "sequence", "prev"):
                 continue
-            client = copy.deepcopy(sound)
+            client = copied(sound)
             client.events[key][name] = f"{value}0"
             with pytest.raises(AssertionError):
                 check(client, stored)
-        client = copy.deepcopy(sound)
+        client = copied(sound)
         del client.events[key]
         with pytest.raises(AssertionError):
             check(client, stored)
@@ -55,18 +65,18 @@ async def test_every_difference_between_client_and_journal_is_found(
     names = list(sound.acknowledged)
     for name in (names[0], names[-1]):
         for field in ("command", "accepted_at"):
-            client = copy.deepcopy(sound)
+            client = copied(sound)
             value = client.acknowledged[name][field]
             client.acknowledged[name][field] = value + 1 if field == "command" else f"{value}0"
             with pytest.raises((AssertionError, KeyError)):
                 check(client, stored)
 
-    client = copy.deepcopy(sound)
+    client = copied(sound)
     client.acknowledged[names[-2]] = client.acknowledged.pop(names[-2])
     with pytest.raises(AssertionError, match="earlier place"):
         check(client, stored)
 
-    client = copy.deepcopy(sound)
+    client = copied(sound)
     client.sent[names[0]]["quantity"] = "0.019"
     with pytest.raises(AssertionError):
         check(client, stored)
