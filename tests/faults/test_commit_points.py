@@ -19,6 +19,9 @@ from tests.fixtures.venue import Venue
 SMALL_BATCHES = {"GOMATCH_MATCH_BATCH": "5"}
 """So that one request keeps the matcher busy for several commits."""
 
+PATIENT = {**SMALL_BATCHES, "GOMATCH_DATABASE_TIMEOUT": "60"}
+"""Nor does the server end a session that stands inside COMMIT by itself: takeover must."""
+
 
 @pytest.mark.parametrize(
     "point", ["matched", "before_commit", "committed", "streamed", "cached", "acked"]
@@ -59,9 +62,7 @@ async def test_a_commit_whose_answer_never_comes_is_applied_once(
     lives on."""
     async with (
         held_commits(database_url) as commits,
-        Venue(
-            database_url, redis_url, rabbitmq_url, tmp_path, matcher_settings=SMALL_BATCHES
-        ) as venue,
+        Venue(database_url, redis_url, rabbitmq_url, tmp_path, matcher_settings=PATIENT) as venue,
         followed(venue) as clients,
     ):
         await all_applied(database_url, "BTC-USDT")
@@ -94,9 +95,7 @@ async def test_a_leader_frozen_inside_a_commit_gives_no_second_result(
     is ended by the takeover, or has gone through and its answer waits for the frozen process."""
     async with (
         held_commits(database_url) as commits,
-        Venue(
-            database_url, redis_url, rabbitmq_url, tmp_path, matcher_settings=SMALL_BATCHES
-        ) as venue,
+        Venue(database_url, redis_url, rabbitmq_url, tmp_path, matcher_settings=PATIENT) as venue,
         followed(venue) as clients,
     ):
         old = venue.matchers[0]
