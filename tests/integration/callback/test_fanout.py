@@ -33,7 +33,7 @@ class Follower:
     def on_events(self, events: list[PrivateEvent], *, through: int) -> None:
         self.sequences += [event.sequence for event in events]
 
-    def on_restart(self) -> None:
+    def on_restart(self, *, through: int) -> None:
         self.restarts += 1
 
 

@@ -38,7 +38,7 @@ class Follower:
     def on_events(self, events: list[PrivateEvent], *, through: int) -> None:
         self.events += events
 
-    def on_restart(self) -> None:
+    def on_restart(self, *, through: int) -> None:
         self.restarts += 1
 
 
@@ -181,6 +181,26 @@ async def test_events_alone_leave_the_book_as_it_was_until_an_image_comes() -> N
         await feed.receive(image)
     assert feed.hello() == pb.Hello(last_sequence=4, has_depth=True)
     assert view.depth().bids == [(101, 1), (100, 1)]  # type: ignore[union-attr]
+
+
+async def test_after_a_restart_no_trades_are_told_as_the_newest_with_a_hole_in_them() -> None:
+    market, feeds = ScriptedMarket(), Feeds(lookup)
+    feed = feeds.open(SYMBOL, 1)
+    for image in market.image():
+        await feed.receive(image)
+
+    def trade() -> list[pb.PublishRequest]:
+        return messages(market.step([order(1, Side.SELL, 100), order(2, Side.BUY, 100)]))
+
+    for part in trade():
+        await feed.receive(part)
+    trade()
+    for image in market.image():
+        await feed.receive(image)
+    for part in trade():
+        await feed.receive(part)
+    view = feeds.view(SYMBOL)
+    assert [seen.sequence for seen in view.recent_trades(10)] == [market.engine.sequence]
 
 
 async def test_a_restart_tells_every_listener() -> None:

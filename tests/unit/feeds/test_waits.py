@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from gomatch.engine import CancelOrder, NewOrder, OrderType, Side, Traded
+from gomatch.messages.callback import heartbeat_message, parse_request
 from gomatch_api.feeds import Feeds
 from gomatch_api.feeds.input import FeedInput
 from gomatch_api.feeds.waits import ResultWaits
@@ -102,3 +103,28 @@ async def test_every_event_of_a_random_flow_belongs_to_one_command() -> None:
     assert all(recent)
     sequences = [sequence for events in recent for sequence, _ in events]
     assert sequences == sorted(set(sequences))
+
+
+@pytest.mark.parametrize("healer", ["image", "heartbeat"])
+async def test_a_batch_whose_last_part_was_lost_gets_its_results_all_the_same(healer: str) -> None:
+    market = ScriptedMarket()
+    feeds = Feeds(lookup)
+    feed = feeds.open(SYMBOL, 1)
+    for image in market.image():
+        await feed.receive(image)
+    parts = messages(market.step([order(1, Side.BUY, 100 + n) for n in range(10_000)]))
+    for part in parts:
+        if part.batch.last_sequence >= part.batch.first_sequence:
+            await feed.receive(part)
+    view = feeds.view(SYMBOL)
+    assert (view.sequence, view.applied) == (20_000, 0)
+    feed = feeds.open(SYMBOL, 1)
+    if healer == "image":
+        for image in market.image(restart=False):
+            await feed.receive(image)
+    else:
+        beat = heartbeat_message(epoch=1, sequence=20_000, applied=10_000)
+        await feed.receive(parse_request(beat))
+    assert view.applied == 10_000
+    (events,) = await feeds.wait_applied(SYMBOL, [10_000], 0.1)
+    assert [sequence for sequence, _ in events] == [19_999, 20_000]

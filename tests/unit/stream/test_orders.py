@@ -110,6 +110,29 @@ async def test_what_a_new_client_gets_begins_where_it_was_told() -> None:
     await reader.close()
 
 
+async def test_what_heartbeats_have_said_is_not_looked_for_after_a_restart() -> None:
+    market, replica, reader = ScriptedMarket(), Feeds(lookup), Reader()
+    counters, checker = ReplayCounters(), ChainChecker(0)
+    feed = replica.open(SYMBOL, 1)
+    await feed_image(market, feed)
+    subscription = subscribe_orders(
+        reader, replica.view(SYMBOL), market, user=1, start=0, horizon=20, counters=counters
+    )
+    for _ in range(10):
+        for part in messages(market.step([NewOrder(2, Side.BUY, OrderType.LIMIT, 1, 100)] * 2)):
+            await feed.receive(part)
+    subscription.heartbeat()
+    market.step([NewOrder(1, Side.BUY, OrderType.LIMIT, 1, 100)])
+    await feed_image(market, feed)
+    subscription.heartbeat()
+    await until_through(reader, 42)
+    for message in reader.messages:
+        checker.read(message)
+    assert checker.events == [41, 42]
+    assert counters.resyncs == 0
+    await reader.close()
+
+
 @pytest.mark.parametrize("reason", ["far", "pruned"])
 async def test_past_the_horizon_the_client_gets_its_open_orders_and_goes_on(reason: str) -> None:
     market, replica, reader = ScriptedMarket(), Feeds(lookup), Reader()

@@ -89,6 +89,8 @@ class FeedInput:
                     f"the matcher has sent up to {request.heartbeat.sequence}, "
                     f"here it is {self._view.sequence}"
                 )
+            beat = request.heartbeat
+            self._view.confirm(sequence=beat.sequence, applied=beat.applied)
         else:
             raise FeedError(f"unexpected message {kind or 'without content'}")
 
@@ -136,4 +138,6 @@ class FeedInput:
         summary = read_summary(part.summary)
         if part.restart:
             view.restart(sequence=part.sequence, applied=part.applied)
+        else:
+            view.confirm(sequence=part.sequence, applied=part.applied)
         view.load_depth(part.sequence, bids, asks, summary)

@@ -32,8 +32,9 @@ class OrderListener(Protocol):
         """Events of one part of a batch, which ends at sequence ``through``."""
         ...
 
-    def on_restart(self) -> None:
-        """Events were missed here; they are in the journal."""
+    def on_restart(self, *, through: int) -> None:
+        """Events after ``through``, up to which it has had everything, were missed here; they
+        are in the journal."""
         ...
 
 
@@ -121,7 +122,7 @@ class MarketView:
         )
 
     def recent_trades(self, limit: int) -> list[PublicTrade]:
-        """The newest trades that this replica has seen, newest first."""
+        """The newest trades that this replica has seen without a gap, newest first."""
         return [trade for trade, _ in zip(reversed(self._trades), range(limit), strict=False)]
 
     # Who listens
@@ -213,6 +214,12 @@ class MarketView:
                     listener.on_depth(texts, prev=prev, last=last, bids=bids, asks=asks)
         self._announce_ticker()
 
+    def confirm(self, *, sequence: int, applied: int) -> None:
+        """The matcher says that the commands up to ``applied`` led to ``sequence``: where the view
+        has that, it has their results, though the end of their batch never came."""
+        if sequence == self.sequence and applied > self.applied:
+            self.waits.complete(applied)
+
     def load_depth(self, sequence: int, bids: Levels, asks: Levels, summary: Summary) -> None:
         """The whole book at ``sequence``."""
         if self.depth_book is None:
@@ -226,14 +233,16 @@ class MarketView:
 
     def restart(self, *, sequence: int, applied: int) -> None:
         """Go on from ``sequence``; the events before it were not seen here."""
-        self.sequence = sequence
+        before, self.sequence = self.sequence, sequence
         self.last_trade = sequence
+        # With a hole in it, what is kept would not be the newest trades.
+        self._trades.clear()
         self.waits.restart(applied)
         for trades_listener in list(self._trades_listeners):
             trades_listener.on_restart(sequence)
         for listeners in list(self._orders.values()):
             for listener in list(listeners):
-                listener.on_restart()
+                listener.on_restart(through=before)
 
     def _announce_ticker(self) -> None:
         for listener in list(self._ticker_listeners):

@@ -102,7 +102,9 @@ class OrdersSubscription:
             events = [event for event in events if event.sequence > self.through]
         self._deliver(events, through)
 
-    def on_restart(self) -> None:
+    def on_restart(self, *, through: int) -> None:
+        # Heartbeats have said so already; what others did in between needs no second look.
+        self.through = max(self.through, through)
         self._view.remove_orders(self._user, self)
         self._live = False
         self._walk()
