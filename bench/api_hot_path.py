@@ -120,7 +120,13 @@ class MemoryKeys:
     async def revoked_since(self, time: int) -> list[ApiKeyRecord]:
         return []
 
-    async def list(self) -> list[ApiKeyRecord]:
+    async def now(self) -> int:
+        return 0
+
+    async def get(self, key_id: str) -> ApiKeyRecord | None:
+        return None
+
+    async def active(self, after: str, *, limit: int) -> list[ApiKeyRecord]:
         return [
             ApiKeyRecord(
                 key_id=KEY_ID,

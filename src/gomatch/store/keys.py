@@ -57,6 +57,22 @@ class ApiKeys(PoolUser):
         rows = await self._fetch(_SELECT + "WHERE k.revoked_at IS NULL ORDER BY k.created_at")
         return [_record(row) for row in rows]
 
+    async def active(self, after: str, *, limit: int) -> list[ApiKeyRecord]:
+        """At most ``limit`` keys that are not revoked, by id, from behind the id ``after``."""
+        rows = await self._fetch(
+            _SELECT + "WHERE k.revoked_at IS NULL AND k.key_id > $1 ORDER BY k.key_id LIMIT $2",
+            after,
+            limit,
+        )
+        return [_record(row) for row in rows]
+
+    async def now(self) -> int:
+        """PostgreSQL's time, in which keys are revoked (microseconds)."""
+        row = await self._fetchrow("SELECT gomatch_now()")
+        assert row is not None
+        now: int = row[0]
+        return now
+
     async def revoke(self, key_id: str) -> bool:
         """True when the key exists; revoking twice keeps the first time."""
         row = await self._fetchrow(

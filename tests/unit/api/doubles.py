@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from gomatch.engine import Command, Event, TradingState
@@ -188,23 +188,39 @@ class FakePublisher:
 
 
 class FakeKeys:
-    """gomatch.store.ApiKeys."""
+    """gomatch.store.ApiKeys. ``between`` is called after what ``active`` answers was read and
+    before the answer arrives."""
 
     def __init__(self, *records: ApiKeyRecord) -> None:
         self.records = list(records)
         self.failure: StoreUnavailable | None = None
-        self.full_reads = 0
+        self.questions = 0
+        self.largest_answer = 0
+        self.between: Callable[[], Awaitable[None]] | None = None
+
+    async def now(self) -> int:
+        self._check()
+        return 5
 
     async def revoked_since(self, time: int) -> list[ApiKeyRecord]:
         self._check()
         return [r for r in self.records if r.revoked_at is not None and r.revoked_at >= time]
 
-    async def list(self) -> list[ApiKeyRecord]:
+    async def get(self, key_id: str) -> ApiKeyRecord | None:
         self._check()
-        self.full_reads += 1
-        return list(self.records)
+        return next((r for r in self.records if r.key_id == key_id), None)
+
+    async def active(self, after: str, *, limit: int) -> list[ApiKeyRecord]:
+        self._check()
+        active = [r for r in self.records if r.revoked_at is None and r.key_id > after]
+        answer = sorted(active, key=lambda record: record.key_id)[:limit]
+        self.largest_answer = max(self.largest_answer, len(answer))
+        if self.between is not None:
+            await self.between()
+        return answer
 
     def _check(self) -> None:
+        self.questions += 1
         if self.failure is not None:
             raise self.failure
 

@@ -1,3 +1,4 @@
+import asyncio
 import time
 from typing import Any
 
@@ -170,10 +171,60 @@ async def test_a_new_key_works_at_once() -> None:
 async def test_only_a_genuine_token_leads_to_a_query() -> None:
     store = FakeKeys()
     keys = await ring(store)
+    before = store.questions
     for bad in ("gk_x.wrong", "gk_x.", "x"):
         with pytest.raises(Problem):
             await keys.identify_token(bad)
-    assert store.full_reads == 1
+    assert store.questions == before
+
+
+async def test_a_slow_answer_does_not_bring_a_revoked_key_back() -> None:
+    store = FakeKeys(key())
+    keys = await ring(store)
+    running = asyncio.create_task(keys.run())
+    told: list[Principal] = []
+    keys.on_revoke(told.append)
+
+    async def revoked_meanwhile() -> None:
+        store.records[0] = key(revoked_at=9)
+        async with asyncio.timeout(5):
+            while not told:
+                await asyncio.sleep(0.001)
+
+    store.between = revoked_meanwhile
+    await keys.refresh()
+    assert refusal(keys, {"authorization": f"Bearer {token()}"}) is codes.KEY_REVOKED
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_key_made_during_a_slow_read_stays_good() -> None:
+    store = FakeKeys(key())
+    keys = await ring(store)
+
+    async def made_meanwhile() -> None:
+        if len(store.records) == 1:
+            store.records.append(key("gk_b"))
+            await keys.identify_token(token("gk_b"))
+
+    store.between = made_meanwhile
+    await keys.refresh()
+    assert keys.authenticate_token(token("gk_b")).key_id == "gk_b"
+
+
+async def test_many_keys_are_read_in_small_parts() -> None:
+    store = FakeKeys(*(key(f"gk_{n:05}") for n in range(2_500)))
+    keys = await ring(store)
+    assert store.largest_answer == 1_000
+    for number in (0, 999, 1_000, 2_499):
+        assert keys.authenticate_token(token(f"gk_{number:05}")).user_id == 7
+
+
+async def test_a_key_that_was_revoked_before_this_replica_began_is_told_so() -> None:
+    keys = await ring(FakeKeys(key(revoked_at=1)))
+    with pytest.raises(Problem) as caught:
+        await keys.identify_token(token())
+    assert caught.value.code is codes.KEY_REVOKED
 
 
 async def test_known_keys_work_while_the_database_is_away() -> None:

@@ -1,11 +1,11 @@
-"""All API keys, held in memory and refreshed so that a revoked one stops within two seconds."""
+"""All active API keys, held in memory; a revoked one stops within two seconds."""
 
 from __future__ import annotations
 
 import asyncio
 import hmac
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from gomatch.errors import StoreUnavailable
 from gomatch.messages import credentials
@@ -20,7 +20,10 @@ from gomatch_api.problems import Problem
 _log = logs.get(__name__)
 
 FULL_REFRESH_SECONDS = 10.0
-"""How often all keys are read; between that only those revoked lately."""
+"""How often all active keys are read, beside the frequent look for those revoked lately."""
+
+PAGE_KEYS = 1_000
+"""Keys of one query: few enough that nobody waits while they are taken in."""
 
 _REVOCATION_OVERLAP = 10_000_000
 """Microseconds by which each look for revoked keys reaches back over the one before."""
@@ -31,8 +34,9 @@ RevokeCallback = Callable[[Principal], None]
 class UnknownKey(Problem):
     """The token is genuine, but its key is not known here yet: it may be new."""
 
-    def __init__(self) -> None:
+    def __init__(self, key_id: str) -> None:
         super().__init__(codes.UNAUTHENTICATED, "There is no such API key.")
+        self.key_id = key_id
 
 
 class KeyRing:
@@ -57,9 +61,7 @@ class KeyRing:
         self._principals: dict[str, Principal] = {}
         self._revoked: set[str] = set()
         self._callbacks: list[RevokeCallback] = []
-        self._last_full = -FULL_REFRESH_SECONDS
         self._seen = 0
-        self._refreshing = asyncio.Lock()
         self.loaded = False
 
     def on_revoke(self, callback: RevokeCallback) -> Callable[[], None]:
@@ -86,7 +88,7 @@ class KeyRing:
             raise Problem(codes.UNAUTHENTICATED, "There is no such API key.")
         if key_id in self._revoked:
             raise Problem(codes.KEY_REVOKED)
-        raise UnknownKey
+        raise UnknownKey(key_id)
 
     def authenticate(
         self, headers: Mapping[str, str], *, method: str = "", target: str = "", body: bytes = b""
@@ -111,59 +113,73 @@ class KeyRing:
         token leads to a query. Raises Problem."""
         try:
             return self.authenticate(headers, method=method, target=target, body=body)
-        except UnknownKey:
-            await self._look_again()
+        except UnknownKey as unknown:
+            await self._look_up(unknown.key_id)
         return self.authenticate(headers, method=method, target=target, body=body)
 
     async def identify_token(self, token: str) -> Principal:
         """As authenticate_token, but a key that was made a moment ago is looked up."""
         try:
             return self.authenticate_token(token)
-        except UnknownKey:
-            await self._look_again()
+        except UnknownKey as unknown:
+            await self._look_up(unknown.key_id)
         return self.authenticate_token(token)
 
     async def refresh(self) -> None:
-        """Read all keys. Raises StoreUnavailable."""
-        async with self._refreshing:
-            now = time.monotonic()
-            for record in await self._store.list():
+        """Read all active keys, page by page. Raises StoreUnavailable."""
+        if not self.loaded:
+            # PostgreSQL's own time, so that this host's clock does not matter.
+            self._seen = await self._store.now()
+        gone = set(self._principals)
+        after = ""
+        while True:
+            page = await self._store.active(after, limit=PAGE_KEYS)
+            for record in page:
                 self._take(record)
-            self._last_full = now
-            self.loaded = True
+                gone.discard(record.key_id)
+            if len(page) < PAGE_KEYS:
+                break
+            after = page[-1].key_id
+        for key_id in gone:
+            self._forget(key_id)
+        self.loaded = True
 
     async def run(self) -> None:
-        """Look for revoked keys every ``refresh_seconds`` until cancelled."""
+        """Look for revoked keys every ``refresh_seconds``, and for all now and then, until
+        cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._regularly(self._refresh_seconds, self._take_revoked))
+            group.create_task(self._regularly(FULL_REFRESH_SECONDS, self.refresh))
+
+    async def _regularly(self, seconds: float, look: Callable[[], Awaitable[None]]) -> None:
         while True:
-            await asyncio.sleep(self._refresh_seconds)
+            await asyncio.sleep(seconds)
             try:
-                if time.monotonic() - self._last_full >= FULL_REFRESH_SECONDS:
-                    await self.refresh()
-                else:
-                    for record in await self._store.revoked_since(self._seen - _REVOCATION_OVERLAP):
-                        self._take(record)
+                await look()
             except StoreUnavailable as error:
                 self._health.report_failure(error)
             except Exception:  # noqa: BLE001  what is known stays good; the next round may be fine
                 _log.exception("keys not refreshed")
 
-    async def _look_again(self) -> None:
+    async def _take_revoked(self) -> None:
+        for record in await self._store.revoked_since(self._seen - _REVOCATION_OVERLAP):
+            self._seen = max(self._seen, record.revoked_at or 0)
+            self._take(record)
+
+    async def _look_up(self, key_id: str) -> None:
         try:
-            await self.refresh()
+            record = await self._store.get(key_id)
         except StoreUnavailable as error:
             self._health.report_failure(error)
             raise Problem(codes.DATABASE_UNAVAILABLE, retry_after=1) from error
+        if record is not None:
+            self._take(record)
 
     def _take(self, record: ApiKeyRecord) -> None:
-        # PostgreSQL's own times, so that this host's clock does not matter.
-        self._seen = max(self._seen, record.created_at, record.revoked_at or 0)
-        principal = self._principals.get(record.key_id)
         if record.revoked_at is not None:
-            self._revoked.add(record.key_id)
-            if principal is not None:
-                del self._principals[record.key_id]
-                self._revoke(principal)
-        elif principal is None:
+            self._forget(record.key_id)
+        elif record.key_id not in self._principals and record.key_id not in self._revoked:
+            # A slow answer may tell of a key that has been revoked since: once is for ever.
             rate = self._rate_limit if record.rate_limit is None else record.rate_limit
             self._principals[record.key_id] = Principal(
                 key_id=record.key_id,
@@ -174,6 +190,12 @@ class KeyRing:
                 rate=rate,
                 burst_seconds=self._rate_burst,
             )
+
+    def _forget(self, key_id: str) -> None:
+        self._revoked.add(key_id)
+        principal = self._principals.pop(key_id, None)
+        if principal is not None:
+            self._revoke(principal)
 
     def _revoke(self, principal: Principal) -> None:
         principal.revoked = True
