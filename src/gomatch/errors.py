@@ -8,6 +8,7 @@
     │   │                       to have been written unless `outcome_unknown` is True
     │   ├── DuplicateClientIds  an accept met client ids that exist already; nothing was accepted
     │   ├── BacklogFull         accepted - applied has reached the market's limit
+    │   ├── ReservationRefused  `gomatch_reserve` refused to reserve for a batch: nothing accepted
     │   ├── UnknownMarket
     │   ├── IdentityMismatch    the market exists with another tick, lot, base or quote
     │   ├── DefinitionChanged   the market was configured by somebody else meanwhile
@@ -61,6 +62,12 @@ class DuplicateClientIds(StoreError):
 
 class BacklogFull(StoreError):
     code = "backlog_full"
+
+
+class ReservationRefused(StoreError):
+    """The message is that of the exception which the database function raised."""
+
+    code = "reservation_refused"
 
 
 class UnknownMarket(StoreError):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from gomatch.engine import Command
+from gomatch.engine import CancelAll, Command, SetState
 from gomatch.store.records import Acceptance, ClaimedId, ClaimKey, ClaimKind, ClientClaim
 
 
@@ -62,6 +62,16 @@ class Submission:
     followers: dict[int, tuple[Submission, Claim]] = field(default_factory=dict)
     """Position -> the first use of the same client id in the same plan."""
     numbers: Sequence[int] = ()
+
+    @property
+    def is_control(self) -> bool:
+        """It halts or empties the market, which a full backlog must not prevent."""
+        return all(isinstance(command, SetState | CancelAll) for command in self.commands)
+
+    def leave_plan(self) -> None:
+        """Forget what a plan found that is given up, before another plan takes it in."""
+        self.settled.clear()
+        self.followers.clear()
 
 
 class AcceptPlan:

@@ -86,6 +86,9 @@ INVALID_CLIENT_ID: Final = ProblemCode(
 NOTHING_TO_AMEND: Final = ProblemCode("nothing_to_amend", 422, "The amend changes nothing")
 BATCH_SIZE: Final = ProblemCode("batch_size", 422, "A batch has 1 to 500 items")
 INVALID_CURSOR: Final = ProblemCode("invalid_cursor", 422, "This cursor is not one of ours")
+RESERVATION_REFUSED: Final = ProblemCode(
+    "reservation_refused", 422, "The venue did not reserve what this needs"
+)
 RATE_LIMITED: Final = ProblemCode("rate_limited", 429, "Too many commands for this API key")
 INTERNAL_ERROR: Final = ProblemCode("internal_error", 500, "Something unexpected went wrong")
 NOT_ACCEPTED: Final = ProblemCode(

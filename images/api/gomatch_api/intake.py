@@ -12,7 +12,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from gomatch.engine import Command
-from gomatch.errors import BacklogFull, DuplicateClientIds, StoreUnavailable, UnknownMarket
+from gomatch.errors import (
+    BacklogFull,
+    DuplicateClientIds,
+    ReservationRefused,
+    StoreError,
+    StoreUnavailable,
+    UnknownMarket,
+)
 from gomatch.messages.codec import pack_commands
 from gomatch.messages.envelope import CommandBatch
 from gomatch.observability import logs
@@ -35,6 +42,12 @@ refused at once, so that only the commands already on their way wait for a froze
 
 DUPLICATE_ROUNDS = 10
 """Accepts of one plan that may meet client ids taken by another replica at the same moment."""
+
+CONTROL_HEADROOM = 0.1
+"""Share of each limit by which state changes and cancel-alls may pass it, so that a market can be
+halted and emptied when it is flooded."""
+
+_OUTAGES = (codes.NOT_ACCEPTED, codes.OUTCOME_UNKNOWN)
 
 
 @dataclass(slots=True)
@@ -88,7 +101,8 @@ class IntakeService:
         trace: str = "",
     ) -> Accepted:
         """Accept ``commands`` of one user in this order. Raises Problem: overloaded,
-        backlog_full, not_accepted, outcome_unknown, shutting_down, unknown_market."""
+        backlog_full, reservation_refused, not_accepted, outcome_unknown, shutting_down,
+        unknown_market, internal_error."""
         if self._closed:
             raise Problem(codes.SHUTTING_DOWN, retry_after=1)
         if not self._health.available:
@@ -98,11 +112,15 @@ class IntakeService:
             lane = self._lanes[market.market_id] = _Lane(market)
         if lane.stalled:
             raise Problem(codes.NOT_ACCEPTED, retry_after=1)
-        if lane.commands + len(commands) > self._intake_limit:
-            raise Problem(codes.OVERLOADED, retry_after=1)
         loop = self._loop
         future: asyncio.Future[Accepted] = loop.create_future()
-        lane.waiting.append(Submission(user, commands, claims, future, trace, loop.time()))
+        submission = Submission(user, commands, claims, future, trace, loop.time())
+        if lane.commands + len(commands) > self._intake_limit and (
+            not submission.is_control
+            or lane.commands + len(commands) > _with_headroom(self._intake_limit)
+        ):
+            raise Problem(codes.OVERLOADED, retry_after=1)
+        lane.waiting.append(submission)
         lane.commands += len(commands)
         if lane.task is None:
             lane.task = loop.create_task(self._drain(lane))
@@ -129,12 +147,10 @@ class IntakeService:
                     await self._accept(lane.market, group)
                 except Problem as problem:
                     _fail(group, problem)
-                    if problem.code in (codes.NOT_ACCEPTED, codes.OUTCOME_UNKNOWN):
+                    if problem.code in _OUTAGES:
                         self._fail_waiting(lane)
                 except Exception:  # noqa: BLE001  the lane must go on for everybody else
-                    _log.exception("accept failed", market=lane.market.symbol, **_names(group))
-                    self._metrics.unexpected_errors.inc()
-                    _fail(group, Problem(codes.INTERNAL_ERROR))
+                    self._unexpected(lane.market, group)
                 finally:
                     stall.cancel()
                     lane.stalled = False
@@ -154,7 +170,65 @@ class IntakeService:
         return group
 
     async def _accept(self, market: Market, group: list[Submission]) -> None:
-        """Raises Problem when nothing of the group was accepted."""
+        """Answer each of the group. Raises Problem for all that have no answer yet."""
+        try:
+            await self._accept_all(market, group, self._backlog_limit)
+        except BacklogFull as error:
+            problem = Problem(codes.BACKLOG_FULL, retry_after=1)
+            controls = [submission for submission in group if submission.is_control]
+            _fail([submission for submission in group if not submission.is_control], problem)
+            if not controls:
+                raise problem from error
+            await self._accept_controls(market, controls)
+        except StoreUnavailable as error:
+            raise self._unavailable(error, "accept") from error
+        except UnknownMarket as error:
+            raise Problem(codes.UNKNOWN_MARKET) from error
+        except StoreError as error:
+            # Something in it is refused: the others must not suffer from that.
+            if len(group) > 1:
+                await self._accept_halves(market, group)
+            elif isinstance(error, ReservationRefused):
+                raise Problem(codes.RESERVATION_REFUSED, str(error)) from error
+            else:
+                raise
+
+    async def _accept_controls(self, market: Market, controls: list[Submission]) -> None:
+        for submission in controls:
+            submission.leave_plan()
+        try:
+            await self._accept_all(market, controls, _with_headroom(self._backlog_limit))
+        except BacklogFull as error:
+            raise Problem(codes.BACKLOG_FULL, retry_after=1) from error
+        except StoreUnavailable as error:
+            raise self._unavailable(error, "accept") from error
+
+    async def _accept_halves(self, market: Market, group: list[Submission]) -> None:
+        """In their order, so that it stays that of the market."""
+        for submission in group:
+            submission.leave_plan()
+        middle = len(group) // 2
+        for half in (group[:middle], group[middle:]):
+            try:
+                await self._accept(market, half)
+            except Problem as problem:
+                _fail(half, problem)
+                if problem.code in _OUTAGES:
+                    # The second half was never sent.
+                    _fail(group, Problem(codes.NOT_ACCEPTED, retry_after=1))
+                    raise
+            except StoreError:
+                self._unexpected(market, half)
+
+    def _unexpected(self, market: Market, group: list[Submission]) -> None:
+        _log.exception("accept failed", market=market.symbol, **_names(group))
+        self._metrics.unexpected_errors.inc()
+        _fail(group, Problem(codes.INTERNAL_ERROR))
+
+    async def _accept_all(
+        self, market: Market, group: list[Submission], backlog_limit: int
+    ) -> None:
+        """Raises Problem and StoreError when nothing of the group was accepted."""
         plan = AcceptPlan(market.symbol, group)
         traces = join(submission.trace for submission in group)
         for _ in range(DUPLICATE_ROUNDS):
@@ -173,17 +247,11 @@ class IntakeService:
                         bodies=bodies,
                         count=len(commands),
                         claims=claims,
-                        backlog_limit=self._backlog_limit,
+                        backlog_limit=backlog_limit,
                     )
             except DuplicateClientIds:
                 plan.settle(await self._known(plan))
                 continue
-            except BacklogFull as error:
-                raise Problem(codes.BACKLOG_FULL, retry_after=1) from error
-            except UnknownMarket as error:
-                raise Problem(codes.UNKNOWN_MARKET) from error
-            except StoreUnavailable as error:
-                raise self._unavailable(error, "accept") from error
             self._done(market, plan, acceptance, bodies, trace)
             return
         raise Problem(codes.OVERLOADED, "Too many duplicates at once.", retry_after=1)
@@ -257,3 +325,7 @@ def _fail(group: Sequence[Submission], problem: Problem) -> None:
     for submission in group:
         if not submission.future.done():
             submission.future.set_exception(problem.again())
+
+
+def _with_headroom(limit: int) -> int:
+    return limit + max(1, int(limit * CONTROL_HEADROOM))

@@ -12,6 +12,7 @@ from gomatch.errors import (
     DuplicateClientIds,
     Fenced,
     ForeignCommands,
+    ReservationRefused,
     StoreError,
     StoreUnavailable,
     UnknownMarket,
@@ -23,6 +24,8 @@ _OWN: dict[str, type[StoreError]] = {
     "GM002": BacklogFull,
     "GM003": DuplicateClientIds,
     "GM004": CommitRefused,
+    # RAISE EXCEPTION without a code: only the venue's own gomatch_reserve does that.
+    "P0001": ReservationRefused,
 }
 _FOREIGN = "GM005"
 

@@ -13,6 +13,7 @@ from gomatch.errors import (
     BacklogFull,
     DuplicateClientIds,
     IdentityMismatch,
+    ReservationRefused,
     StoreUnavailable,
     UnknownMarket,
 )
@@ -236,3 +237,19 @@ async def test_creating_a_market_again_keeps_it_and_another_identity_is_refused(
         )
     assert [record.symbol for record in await markets.list()] == ["BTC-USDT"]
     assert await markets.get("NO-SUCH") is None
+
+
+async def test_what_cannot_be_reserved_for_changes_nothing_and_says_why(
+    pool: asyncpg.Pool, market: MarketRecord
+) -> None:
+    intake = Intake(pool)
+    await pool.execute(
+        "CREATE OR REPLACE FUNCTION gomatch_reserve(p_market_id integer, p_first bigint,"
+        " p_last bigint, p_bodies bytea) RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'too little of it'; END $$"
+    )
+    before = await state_of(pool)
+    with pytest.raises(ReservationRefused, match="too little of it"):
+        await intake.accept(
+            market.market_id, bodies=bodies(1), count=1, claims=[claim("a")], backlog_limit=LIMIT
+        )
+    assert await state_of(pool) == before

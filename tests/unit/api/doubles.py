@@ -120,6 +120,7 @@ class FakeIntake:
         self.running = 0
         self.most_running = 0
         self.before_accept: Callable[[], None] = lambda: None
+        self.reserve: Callable[[Sequence[Command]], None] = lambda _: None
         self.questions = 0
 
     async def accept(
@@ -148,6 +149,7 @@ class FakeIntake:
             raise DuplicateClientIds("duplicates")
         commands = unpack_commands(bodies)
         assert len(commands) == count
+        self.reserve(commands)
         first = len(log) + 1
         log += commands
         at = 1_000_000 * (len(self.batches) + 1)

@@ -3,8 +3,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from gomatch.engine import CancelOrder, Command
-from gomatch.errors import BacklogFull, StoreUnavailable, UnknownMarket
+from gomatch.engine import CancelAll, CancelOrder, Command, SetState, TradingState
+from gomatch.errors import BacklogFull, ReservationRefused, StoreUnavailable, UnknownMarket
 from gomatch.store.records import ClaimKind, ClientClaim
 from gomatch_api import codes
 from gomatch_api.accept_plan import Accepted, Claim
@@ -202,6 +202,74 @@ async def test_each_failure_says_what_it_means(error: Exception, code: ProblemCo
     venue.store.failures.append(error)
     assert await refusal(venue) is code
     assert venue.commands() == []
+
+
+async def flood(venue: Venue, *submissions: Sequence[Command]) -> list[Accepted | BaseException]:
+    """Submit all of them at once behind another one, so that they share an accept."""
+    venue.store.gate.clear()
+    first = asyncio.create_task(submit(venue, cancels(1)))
+    await asyncio.sleep(0)
+    tasks = [asyncio.create_task(submit(venue, commands)) for commands in submissions]
+    await asyncio.sleep(0)
+    venue.store.gate.set()
+    await first
+    return list(await asyncio.gather(*tasks, return_exceptions=True))
+
+
+def outcome(answer: Accepted | BaseException) -> ProblemCode | int:
+    if isinstance(answer, Problem):
+        return answer.code
+    assert isinstance(answer, Accepted)
+    return answer.numbers[0]
+
+
+async def test_a_flooded_market_can_still_be_halted_and_emptied() -> None:
+    venue = await Venue.open(backlog_limit=10)
+    await submit(venue, cancels(*range(9)))
+    halt: list[Command] = [SetState(TradingState.HALTED)]
+    answers = await flood(venue, cancels(2), halt, cancels(3))
+    assert list(map(outcome, answers)) == [codes.BACKLOG_FULL, 11, codes.BACKLOG_FULL]
+    assert await refusal(venue, CancelAll(7)) is codes.BACKLOG_FULL
+
+
+async def test_while_too_many_commands_wait_the_market_can_still_be_halted() -> None:
+    venue = await Venue.open(intake_limit=10)
+    halt: list[Command] = [SetState(TradingState.HALTED)]
+    answers = await flood(venue, cancels(*range(10)), cancels(1), halt, [CancelAll(7)])
+    assert list(map(outcome, answers)) == [2, codes.OVERLOADED, 12, codes.OVERLOADED]
+
+
+async def test_only_the_request_that_cannot_be_reserved_for_is_refused() -> None:
+    venue = await Venue.open()
+
+    def reserve(commands: Sequence[Command]) -> None:
+        if CancelOrder(7, 4) in commands:
+            raise ReservationRefused("too little of it")
+
+    venue.store.reserve = reserve
+    answers = await flood(venue, *(cancels(number) for number in range(2, 8)))
+    assert list(map(outcome, answers)) == [2, 3, codes.RESERVATION_REFUSED, 4, 5, 6]
+    assert isinstance(answers[2], Problem)
+    assert answers[2].detail == "too little of it"
+    assert venue.commands() == cancels(1, 2, 3, 5, 6, 7)
+
+
+async def test_an_outage_while_the_refused_one_is_looked_for_is_told_to_the_rest() -> None:
+    venue = await Venue.open()
+    accepts: list[int] = []
+
+    def reserve(commands: Sequence[Command]) -> None:
+        accepts.append(len(commands))
+        if len(accepts) == 2:
+            raise ReservationRefused("too little of it")
+        if len(accepts) == 3:
+            raise StoreUnavailable("gone", outcome_unknown=True)
+
+    venue.store.reserve = reserve
+    answers = await flood(venue, *(cancels(number) for number in range(2, 6)))
+    unsure, never = codes.OUTCOME_UNKNOWN, codes.NOT_ACCEPTED
+    assert list(map(outcome, answers)) == [unsure, unsure, never, never]
+    assert accepts == [1, 4, 2]
 
 
 async def test_after_a_failure_everything_is_refused_at_once_until_a_probe_answers() -> None:
