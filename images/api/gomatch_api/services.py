@@ -42,7 +42,7 @@ from gomatch_api.order_service import OrderService
 from gomatch_api.publishing import BackgroundPublisher
 from gomatch_api.rendering import order_of
 from gomatch_api.stream import StreamHub
-from gomatch_api.stream.disconnects import DisconnectGuard
+from gomatch_api.stream.disconnects import DisconnectGuard, lifetime_for
 from gomatch_api.stream.limits import StreamLimits
 from gomatch_api.stream.metrics import StreamMetrics
 from gomatch_api.stream.orders import ReplayTools
@@ -265,7 +265,9 @@ def _session_tools(
             Disconnects(pool, timeout=timeout),
             intake,
             markets,
+            lifetime=lifetime_for(timeout),
             swept=metrics.disconnect_cancels.inc,
+            failed=metrics.disconnect_failures.inc,
         ),
         limits=limits,
         metrics=metrics,

@@ -30,8 +30,8 @@ class Intake(PoolUser):
 
         One statement, so that no lock is held over a round trip. Raises DuplicateClientIds when
         any claim exists already (see `claims`), BacklogFull when accepted - applied would pass
-        ``backlog_limit``, ReservationRefused, UnknownMarket, and StoreUnavailable, whose ``outcome_unknown`` says
-        that the commands may have been accepted although no answer came.
+        ``backlog_limit``, ReservationRefused, UnknownMarket, and StoreUnavailable, whose
+        ``outcome_unknown`` says that the commands may have been accepted although no answer came.
         """
         users, kinds, client_ids, offsets, digests = zip(*claims, strict=True) if claims else _NONE
         row = await self._fetchrow(

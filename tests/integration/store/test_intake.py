@@ -245,7 +245,8 @@ async def test_what_cannot_be_reserved_for_changes_nothing_and_says_why(
     intake = Intake(pool)
     await pool.execute(
         "CREATE OR REPLACE FUNCTION gomatch_reserve(p_market_id integer, p_first bigint,"
-        " p_last bigint, p_bodies bytea) RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'too little of it'; END $$"
+        " p_last bigint, p_bodies bytea) RETURNS void LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'too little of it'; END $$"
     )
     before = await state_of(pool)
     with pytest.raises(ReservationRefused, match="too little of it"):

@@ -125,28 +125,49 @@ class DisconnectTable:
         self.rows: dict[str, DisconnectSession] = {}
         self.cancelled: list[tuple[int, Command]] = []
         self.refuse = False
+        self._now = 0
 
     async def arm(
-        self, session_id: str, user: int, market_ids: Collection[int], expires_at: int
+        self, session_id: str, user: int, market_ids: Collection[int], lifetime: float
     ) -> None:
-        self.rows[session_id] = DisconnectSession(
-            session_id=session_id, user=user, market_ids=tuple(market_ids), expires_at=expires_at
-        )
+        assert session_id not in self.rows
+        self._put(session_id, user, market_ids, self._time(lifetime))
 
-    async def renew(self, session_ids: Collection[str], expires_at: int) -> None:
-        for session_id in session_ids:
-            row = self.rows[session_id]
-            await self.arm(session_id, row.user, row.market_ids, expires_at)
+    async def renew(self, session_ids: Collection[str], lifetime: float) -> set[str]:
+        alive = {name for name in session_ids if name in self.rows and self.rows[name].expires_at}
+        for name in alive:
+            self._move(name, self._time(lifetime))
+        return alive
 
     async def expire(self, session_id: str) -> None:
-        row = self.rows[session_id]
-        await self.arm(session_id, row.user, row.market_ids, 0)
+        self._move(session_id, 0)
 
     async def disarm(self, session_id: str) -> None:
         self.rows.pop(session_id, None)
 
-    async def claim_expired(self, limit: int) -> list[DisconnectSession]:
-        return [row for row in self.rows.values() if row.expires_at == 0][:limit]
+    async def claim_expired(
+        self, limit: int, *, own: Collection[str] = ()
+    ) -> list[DisconnectSession]:
+        return [row for name, row in self.rows.items() if row.expires_at == 0 and name not in own][
+            :limit
+        ]
+
+    async def give_back(self, session_ids: Collection[str], lifetime: float) -> None:
+        for name in session_ids:
+            self._move(name, self._time(lifetime))
+
+    def _put(self, name: str, user: int, market_ids: Collection[int], expires_at: int) -> None:
+        self.rows[name] = DisconnectSession(
+            session_id=name, user=user, market_ids=tuple(market_ids), expires_at=expires_at
+        )
+
+    def _move(self, name: str, expires_at: int) -> None:
+        row = self.rows[name]
+        self._put(name, row.user, row.market_ids, expires_at)
+
+    def _time(self, lifetime: float) -> int:
+        self._now += 1
+        return self._now + int(lifetime * 1_000_000)
 
     async def submit(
         self,
@@ -175,7 +196,12 @@ class Site:
         self.feed: FeedInput = self.feeds.open(SYMBOL, 1)
         metrics = StreamMetrics(self.registry)
         self.guard = DisconnectGuard(
-            self.table, self.table, self.markets, renew_every=0.05, sweep_every=0.05
+            self.table,
+            self.table,
+            self.markets,
+            lifetime=10.0,
+            renew_every=0.05,
+            sweep_every=0.05,
         )
         self.hub = StreamHub(
             SessionTools(

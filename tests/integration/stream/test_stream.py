@@ -408,5 +408,6 @@ async def test_a_session_whose_cancel_is_refused_is_swept_again(site: Site) -> N
 
 async def test_another_replica_sweeps_for_one_that_died(site: Site) -> None:
     await site.table.arm("left behind", 5, [1, 99], 0)
+    await site.table.expire("left behind")
     await until(lambda: site.table.cancelled == [(5, CancelAll(5, Reason.DISCONNECT))])
     assert site.table.rows == {}

@@ -108,6 +108,13 @@ class CancelOnDisconnectMessage(
     id: Tag = None
 
 
+class DisconnectedMessage(msgspec.Struct, tag_field="type", tag="taken_for_disconnected"):
+    """The venue lost sight of this connection and cancels its orders in ``markets``, though it
+    lives. Cancel-on-disconnect stays in force."""
+
+    markets: list[str]
+
+
 class PongMessage(msgspec.Struct, tag_field="type", tag="pong", omit_defaults=True):
     time: str
     id: Tag = None

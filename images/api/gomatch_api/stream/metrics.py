@@ -50,6 +50,11 @@ class StreamMetrics:
             "Sessions whose orders were cancelled because they disconnected.",
             registry=registry,
         )
+        self.disconnect_failures = Counter(
+            "gomatch_api_disconnect_failures",
+            "Renewals and sweeps of cancel-on-disconnect that failed.",
+            registry=registry,
+        )
         self.callback_bytes = Counter(
             "gomatch_api_callback_received_bytes",
             "Bytes of results from matchers, by market.",

@@ -24,12 +24,13 @@ from gomatch_api.stream.codes import (
     TOO_MANY_SUBSCRIPTIONS,
 )
 from gomatch_api.stream.connection import Connection
-from gomatch_api.stream.disconnects import DisconnectGuard
+from gomatch_api.stream.disconnects import Armed, DisconnectGuard
 from gomatch_api.stream.limits import StreamLimits
 from gomatch_api.stream.messages import (
     AckMessage,
     AuthenticatedMessage,
     CancelOnDisconnectMessage,
+    DisconnectedMessage,
     Tag,
     UnsubscribedMessage,
     error_text,
@@ -91,7 +92,8 @@ class Session:
         self._subscriptions: dict[tuple[str, str], Subscription] = {}
         self._in_flight: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(tools.limits.requests)
-        self._disconnect_session: str | None = None
+        self._armed: Armed | None = None
+        self._finished = True
 
     async def handle(self, request: requests.StreamRequest) -> None:
         """Carry out one request. Raises Problem."""
@@ -123,7 +125,9 @@ class Session:
         """Let what was asked come to its end, for a bounded time: an order that is being
         accepted must not come after the cancel that follows a disconnect."""
         if self._in_flight:
-            await asyncio.wait(self._in_flight, timeout=self._tools.limits.drain_timeout)
+            limit = self._tools.limits.drain_timeout
+            _, unfinished = await asyncio.wait(self._in_flight, timeout=limit)
+            self._finished = not unfinished
 
     async def close(self) -> None:
         """The connection has ended."""
@@ -131,8 +135,8 @@ class Session:
             subscription.close()
             self._tools.metrics.subscriptions.labels(channel).dec()
         self._subscriptions.clear()
-        if self._disconnect_session is not None:
-            await self._tools.guard.disconnected(self._disconnect_session)
+        if self._armed is not None:
+            await self._tools.guard.disconnected(self._armed, finished=self._finished)
 
     async def _authenticate(self, request: requests.Auth) -> None:
         if self.principal is not None:
@@ -261,9 +265,9 @@ class Session:
         principal = self._require(TRADE)
         guard = self._tools.guard
         if request.enabled is False:
-            if self._disconnect_session is not None:
-                await guard.disarm(self._disconnect_session)
-                self._disconnect_session = None
+            if self._armed is not None:
+                await guard.disarm(self._armed)
+                self._armed = None
             markets: list[Market] = []
         else:
             known = self._tools.markets
@@ -272,8 +276,12 @@ class Session:
                 if request.markets is None
                 else [self._market(symbol) for symbol in dict.fromkeys(request.markets)]
             )
-            self._disconnect_session = await guard.arm(
-                self._disconnect_session, principal, [market.market_id for market in markets]
+            lost = DisconnectedMessage([market.symbol for market in markets])
+            self._armed = await guard.arm(
+                self._armed,
+                principal,
+                [market.market_id for market in markets],
+                lambda: self._outbox.put(text(lost)),
             )
         self._outbox.put(
             text(
