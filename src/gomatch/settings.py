@@ -141,7 +141,16 @@ class Settings(BaseSettings):
 
     # Everyone
     database_timeout: float = Field(default=10.0, gt=0, description="Limit of one statement.")
-    database_pool: int = Field(default=8, ge=2, description="Connections of one API process.")
+    database_pool: int = Field(
+        default=8, ge=2, description="Connections of one API process for reading."
+    )
+    accept_pool: int = Field(
+        default=6,
+        ge=1,
+        description="Connections of one API process for accepting commands. Beside these and those "
+        "for reading it has two for keys, for cancel-on-disconnect and for looking whether "
+        "PostgreSQL is there.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info")
     log_format: Literal["json", "console"] = Field(default="json")
     otlp_endpoint: str = Field(

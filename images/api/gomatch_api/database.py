@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 
-from gomatch.errors import StoreUnavailable
+from gomatch.errors import StoreError
 from gomatch.observability import logs
 
 _log = logs.get(__name__)
@@ -18,16 +18,20 @@ PROBE_LONGEST = 1.0
 class DatabaseHealth:
     """A circuit breaker: opened by the first failure, closed by the first probe that answers.
 
-    ``probe`` is any cheap query; it must raise StoreUnavailable while there is no answer. Tasks:
-    ``run`` belongs to whoever owns this object.
+    ``probe`` is any cheap query; it must raise StoreError while there is no answer, or when it
+    shows that nothing can be written. It is asked every ``every`` seconds, and more often after a
+    failure. Tasks: ``run`` belongs to whoever owns this object.
     """
 
-    def __init__(self, probe: Callable[[], Awaitable[object]]) -> None:
+    def __init__(
+        self, probe: Callable[[], Awaitable[object]], *, every: float = PROBE_LONGEST
+    ) -> None:
         self._probe = probe
+        self._every = every
         self._failed = asyncio.Event()
         self.available = True
 
-    def report_failure(self, error: StoreUnavailable) -> None:
+    def report_failure(self, error: StoreError) -> None:
         """Refuse everything from now on until a probe gets an answer."""
         if self.available:
             self.available = False
@@ -35,18 +39,32 @@ class DatabaseHealth:
         self._failed.set()
 
     async def run(self) -> None:
-        """Probe after each failure, with growing and jittered pauses, until cancelled."""
+        """Probe regularly, and after a failure with growing and jittered pauses, until
+        cancelled."""
+        pause = PROBE_SHORTEST
         while True:
-            await self._failed.wait()
-            pause = PROBE_SHORTEST
-            while not self.available:
+            if self.available:
+                pause = PROBE_SHORTEST
+                await self._quiet()
+            else:
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(pause * 2, PROBE_LONGEST)
-                try:
-                    await self._probe()
-                except StoreUnavailable as error:
-                    _log.debug("database still unavailable", error=str(error))
-                else:
-                    self.available = True
-                    _log.info("database available again")
             self._failed.clear()
+            try:
+                await self._probe()
+            except StoreError as error:
+                self.report_failure(error)
+                continue
+            # A failure that was reported during the probe asks for one more.
+            if not self.available and not self._failed.is_set():
+                self.available = True
+                _log.info("database available again")
+
+    async def _quiet(self) -> None:
+        """Until the next regular probe, or a failure."""
+        try:
+            async with asyncio.timeout(self._every):
+                await self._failed.wait()
+        except TimeoutError:
+            # Nobody has complained.
+            pass

@@ -22,6 +22,7 @@ from gomatch.store import (
     Journal,
     Markets,
     Orders,
+    Probe,
     Trades,
     check_schema,
     connect_pool,
@@ -50,10 +51,14 @@ from gomatch_api.stream.session import SessionTools
 
 _log = logs.get(__name__)
 
+WATCH_CONNECTIONS = 2
+"""For what must not wait behind reads or accepts: revocations, renewals, probes."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """One replica. ``callback`` tells its port when port 0 was asked for."""
+    """One replica. ``callback`` tells its port when port 0 was asked for; ``pool`` is for
+    reading."""
 
     settings: Settings
     pool: asyncpg.Pool
@@ -135,22 +140,18 @@ async def _build(
         transport = _own_transport(settings, metrics)
         stack.push_async_callback(transport.close)
     timeout = settings.database_timeout
-    pool = await connect_pool(
-        settings.postgres_url.get_secret_value(),
-        size=settings.database_pool,
-        timeout=timeout,
-        application="gomatch api",
-    )
-    stack.push_async_callback(_close_pool, pool)
+    pool = await _open_pool(settings, stack, size=settings.database_pool)
+    accept_pool = await _open_pool(settings, stack, size=settings.accept_pool)
+    watch_pool = await _open_pool(settings, stack, size=WATCH_CONNECTIONS)
     await check_schema(pool)
     for warning in await durability_warnings(pool):
         _log.warning("durability", warning=warning)
 
     markets_store = Markets(pool, timeout=timeout)
-    health = DatabaseHealth(markets_store.heads)
+    health = DatabaseHealth(Probe(watch_pool, timeout=timeout).check)
     markets = MarketRegistry(markets_store, health)
     keys = KeyRing(
-        ApiKeys(pool, timeout=timeout),
+        ApiKeys(watch_pool, timeout=timeout),
         health,
         server_key=server_key,
         rate_limit=settings.rate_limit,
@@ -162,7 +163,7 @@ async def _build(
 
     publisher = await transport.publisher()
     stack.push_async_callback(publisher.close)
-    intake_store = Intake(pool, timeout=timeout)
+    intake_store = Intake(accept_pool, timeout=timeout)
     intake = IntakeService(
         intake_store,
         BackgroundPublisher(publisher, metrics, tracing=tracing),
@@ -192,6 +193,7 @@ async def _build(
         _session_tools(
             settings,
             pool,
+            watch_pool,
             stream_metrics,
             tracing,
             feeds=feeds,
@@ -236,6 +238,7 @@ async def _build(
 def _session_tools(
     settings: Settings,
     pool: asyncpg.Pool,
+    watch_pool: asyncpg.Pool,
     metrics: StreamMetrics,
     tracing: Tracing,
     *,
@@ -262,7 +265,7 @@ def _session_tools(
             resynced=metrics.resyncs.inc,
         ),
         guard=DisconnectGuard(
-            Disconnects(pool, timeout=timeout),
+            Disconnects(watch_pool, timeout=timeout),
             intake,
             markets,
             lifetime=lifetime_for(timeout),
@@ -284,6 +287,18 @@ def _own_transport(settings: Settings, metrics: ApiMetrics) -> Transport:
     return RabbitMQTransport(
         settings.amqp_url.get_secret_value(), hooks=prometheus_hooks(metrics.registry)
     )
+
+
+async def _open_pool(settings: Settings, stack: AsyncExitStack, *, size: int) -> asyncpg.Pool:
+    """Raises StoreUnavailable."""
+    pool = await connect_pool(
+        settings.postgres_url.get_secret_value(),
+        size=size,
+        timeout=settings.database_timeout,
+        application="gomatch api",
+    )
+    stack.push_async_callback(_close_pool, pool)
+    return pool
 
 
 async def _close_pool(pool: asyncpg.Pool) -> None:

@@ -124,6 +124,18 @@ def _cut(connection: Any) -> None:
         connection.terminate()
 
 
+class Probe(PoolUser):
+    """Whether this server takes what has to be written."""
+
+    async def check(self) -> None:
+        """Raises StoreUnavailable when it does not answer, or answers and is read-only, as a
+        primary is that was demoted."""
+        row = await self._fetchrow("SHOW transaction_read_only")
+        assert row is not None
+        if row[0] != "off":
+            raise StoreUnavailable("PostgreSQL is read-only: it is not the primary")
+
+
 class OwnConnection:
     """One connection outside any pool, for what must not wait behind other work.
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 
@@ -239,6 +240,63 @@ async def test_a_revoked_key_stops_within_two_seconds_on_every_replica(start: St
         await until(refused, 2)
         answer = await left.get("/v1/orders")
         assert answer.json()["code"] == "key_revoked"
+
+
+async def test_slow_reads_hold_up_neither_orders_nor_revocations(start: Starter) -> None:
+    replica = await start(database_pool=2)
+    pool = replica.services.pool
+    key = await replica.key("alice")
+    reads = [asyncio.create_task(pool.execute("SELECT pg_sleep(60)")) for _ in range(2)]
+    async with asyncio.timeout(10):
+        while pool.get_idle_size() or pool.get_size() < 2:
+            await asyncio.sleep(0.01)
+    other = await asyncpg.connect(start.database_url)
+    async with replica.client(key) as alice:
+        assert (await alice.post("/v1/orders", json=order())).status_code == 202
+        await other.execute("UPDATE api_keys SET revoked_at = gomatch_now()")
+
+        async def refused() -> bool:
+            return (await alice.post("/v1/orders", json=order())).status_code == 401
+
+        await until(refused, 5)
+    await other.close()
+    for read in reads:
+        read.cancel()
+    await asyncio.gather(*reads, return_exceptions=True)
+
+
+async def test_a_demoted_primary_is_noticed_before_anything_is_written(
+    start: Starter,
+) -> None:
+    replica = await start()
+    key = await replica.key("alice")
+    database = await replica.services.pool.fetchval("SELECT current_database()")
+    other = await asyncpg.connect(start.database_url)
+    async with replica.client(key) as alice:
+        await other.execute(f'ALTER DATABASE "{database}" SET default_transaction_read_only = on')
+        await other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+        async def known() -> bool:
+            return (await alice.get("/readyz")).status_code == 503
+
+        await until(known)
+        for _ in range(5):
+            answer = await alice.post("/v1/orders", json=order())
+            assert (answer.status_code, answer.json()["code"]) == (503, "not_accepted")
+        await other.execute(f'ALTER DATABASE "{database}" RESET default_transaction_read_only')
+        await other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+        async def accepted() -> bool:
+            return (await alice.post("/v1/orders", json=order())).status_code == 202
+
+        await until(accepted)
+    await other.close()
 
 
 async def test_a_key_has_its_rate(replica: Replica) -> None:
