@@ -170,6 +170,15 @@ def stages(items: Sequence[AnyItem | Problem]) -> list[range]:
     return parts
 
 
+def new_ids(items: Sequence[AnyItem | Problem]) -> list[str]:
+    """The client order ids of the new orders among ``items``."""
+    return [
+        item.client_order_id
+        for item in items
+        if isinstance(item, NewOrderRequest) and item.client_order_id
+    ]
+
+
 def ids_to_resolve(items: Sequence[AnyItem | Problem]) -> list[str]:
     """The client order ids by which these items name orders, those that can be one."""
     return [

@@ -13,7 +13,7 @@ from gomatch.store.records import ClaimKind
 from gomatch_api import codes
 from gomatch_api.accept_plan import Accepted, Settled
 from gomatch_api.auth.principal import ADMIN, TRADE, Principal
-from gomatch_api.client_ids import ClientOrderIds, OrderPlace
+from gomatch_api.client_ids import ClientOrderIds, OrderPlace, Ticket
 from gomatch_api.intake import IntakeService
 from gomatch_api.markets import Market, MarketRegistry
 from gomatch_api.metrics import ApiMetrics
@@ -21,6 +21,7 @@ from gomatch_api.order_batch import (
     Lot,
     OrderBatch,
     ids_to_resolve,
+    new_ids,
     problem_result,
     stages,
     target_of,
@@ -79,11 +80,16 @@ class OrderService:
         parsed = [_parse(item) if isinstance(item, bytes | Mapping) else item for item in items]
         results: list[ItemResult] = []
         parts = stages(parsed) if len(parsed) > 1 else [range(len(parsed))]
-        for part in parts:
-            stage = parsed if len(parts) == 1 else [parsed[index] for index in part]
-            results += await self._stage(principal.user_id, stage, wait=wait, since=since)
-            since = time.perf_counter()
-        self.refusals.items(principal.user_id, parsed, results)
+        user = principal.user_id
+        ticket = self._client_ids.begin(user, new_ids(parsed))
+        try:
+            for part in parts:
+                stage = parsed if len(parts) == 1 else [parsed[index] for index in part]
+                results += await self._stage(user, stage, ticket, wait=wait, since=since)
+                since = time.perf_counter()
+        finally:
+            self._client_ids.end(ticket)
+        self.refusals.items(user, parsed, results)
         return results
 
     async def cancel_all(
@@ -148,14 +154,20 @@ class OrderService:
         return market, accepted.numbers[0], accepted.accepted_at
 
     async def _stage(
-        self, user: int, items: Sequence[AnyItem | Problem], *, wait: bool, since: float
+        self,
+        user: int,
+        items: Sequence[AnyItem | Problem],
+        ticket: Ticket,
+        *,
+        wait: bool,
+        since: float,
     ) -> list[ItemResult]:
         places: Mapping[str, OrderPlace] = {}
         ids = ids_to_resolve(items)
         unresolved: Problem | None = None
         if ids:
             try:
-                places = await self._client_ids.resolve(user, ids)
+                places = await self._client_ids.resolve(user, ids, ticket)
             except Problem as problem:
                 unresolved = problem
         batch = OrderBatch(user, len(items), self._markets.get)

@@ -1,3 +1,4 @@
+import asyncio
 import json
 from typing import Any
 
@@ -19,7 +20,7 @@ from gomatch.engine import (
     TimeInForce,
     TradingState,
 )
-from gomatch.errors import StoreUnavailable
+from gomatch.errors import BacklogFull, StoreUnavailable
 from gomatch.store.records import OrderRecord, OrderStatus
 from gomatch_api import codes
 from gomatch_api.problems import Problem
@@ -330,3 +331,43 @@ async def test_only_administrators_set_the_state() -> None:
     answer = await venue.orders.set_state(principal(scopes=("admin",)), "BTC-USDT", "cancel_only")
     assert answer.state == "cancel_only"
     assert venue.commands() == [SetState(TradingState.CANCEL_ONLY)]
+
+
+async def test_an_order_that_is_being_accepted_can_be_cancelled_by_its_client_id() -> None:
+    venue = await Venue.open()
+    venue.store.gate.clear()
+    placing = asyncio.create_task(send(venue, new(client_order_id="a"), wait=True))
+    await asyncio.sleep(0)
+    cancelling = asyncio.create_task(send(venue, cancel(client_order_id="a")))
+    await asyncio.sleep(0)
+    venue.store.gate.set()
+    (placed,), (cancelled,) = await asyncio.gather(placing, cancelling)
+    assert ids(placed, cancelled) == ["BTC-USDT-1", "BTC-USDT-1"]
+    assert [type(command) for command in venue.commands()] == [NewOrder, CancelOrder]
+
+
+async def test_an_order_that_is_refused_while_it_is_waited_for_is_unknown() -> None:
+    venue = await Venue.open()
+    venue.store.gate.clear()
+    venue.store.failures.append(BacklogFull("full"))
+    placing = asyncio.create_task(send(venue, new(client_order_id="a")))
+    await asyncio.sleep(0)
+    cancelling = asyncio.create_task(send(venue, cancel(client_order_id="a")))
+    await asyncio.sleep(0)
+    venue.store.gate.set()
+    (placed,), (cancelled,) = await asyncio.gather(placing, cancelling)
+    assert (code(placed), code(cancelled)) == ("backlog_full", "unknown_order")
+
+
+async def test_requests_that_name_each_others_orders_do_not_wait_for_each_other() -> None:
+    venue = await Venue.open()
+    both = asyncio.gather(
+        send(
+            venue, new(client_order_id="x"), cancel(client_order_id="b"), new(client_order_id="a")
+        ),
+        send(venue, cancel(client_order_id="a"), new(client_order_id="b")),
+    )
+    async with asyncio.timeout(5):
+        first, second = await both
+    assert code(first[1]) == "unknown_order"
+    assert ids(first[2]) == ids(second[0])
