@@ -40,6 +40,12 @@ class Settings(BaseSettings):
         "derived. The same on every replica. Required by the API and by `gomatch keys`.",
     )
 
+    callback_token: SecretStr = Field(
+        default=SecretStr(""),
+        description="Secret by which API replicas know the matchers that call them: the same for "
+        "all. Whoever reaches the callback port may speak for a market if empty.",
+    )
+
     # API
     api_host: str = Field(default="127.0.0.1", description="Address the API listens on.")
     api_port: int = Field(default=8080, ge=0, le=65535, description="HTTP and WebSocket port.")

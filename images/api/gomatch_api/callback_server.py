@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,6 +14,7 @@ from grpc import aio
 
 from gomatch.errors import CodecError, UnknownMarket
 from gomatch.messages.callback import MESSAGE_LIMIT, parse_request
+from gomatch.messages.credentials import callback_proof
 from gomatch.messages.v1 import callback_pb2 as pb
 from gomatch.observability import logs
 from gomatch.observability.tracing import Tracing
@@ -22,7 +25,15 @@ _log = logs.get(__name__)
 
 SERVICE = "gomatch.v1.CallbackService"
 
+
+class Unauthenticated(FeedError):
+    """The caller does not prove the callback token."""
+
+    code = "unauthenticated"
+
+
 _STATUS: dict[type[Exception], grpc.StatusCode] = {
+    Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
     StaleEpoch: grpc.StatusCode.FAILED_PRECONDITION,
     SequenceGap: grpc.StatusCode.OUT_OF_RANGE,
     Superseded: grpc.StatusCode.ABORTED,
@@ -51,7 +62,7 @@ class CallbackServerHooks:
 class CallbackServer:
     """Port 0 takes a free one; ``port`` tells which after ``start``. Times are seconds: a matcher
     has ``announce_timeout`` to introduce itself and is dropped after ``idle_timeout`` of silence
-    (it sends a heartbeat each second)."""
+    (it sends a heartbeat each second). Without a ``secret`` everybody is taken for a matcher."""
 
     def __init__(
         self,
@@ -59,6 +70,7 @@ class CallbackServer:
         *,
         host: str,
         port: int,
+        secret: str = "",
         hooks: CallbackServerHooks | None = None,
         tracing: Tracing | None = None,
         announce_timeout: float = 5.0,
@@ -67,6 +79,8 @@ class CallbackServer:
     ) -> None:
         self._feeds = feeds
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._proof = callback_proof(secret).encode() if secret else b""
+        self._replica = uuid.uuid4().hex
         self._hooks = hooks or CallbackServerHooks()
         self._tracing = tracing or Tracing.off()
         self._announce_timeout = announce_timeout
@@ -104,6 +118,7 @@ class CallbackServer:
         market = ""
         reason = "ended"
         try:
+            self._authenticate(context)
             async with asyncio.timeout(self._announce_timeout):
                 first = await self._read(context, market)
             if first is None:
@@ -113,7 +128,9 @@ class CallbackServer:
             market = first.announce.market
             feed = self._feeds.open(market, first.announce.epoch)
             try:
-                await context.write(pb.PublishResponse(hello=feed.hello()))
+                hello = feed.hello()
+                hello.replica = self._replica
+                await context.write(pb.PublishResponse(hello=hello))
                 await self._follow(context, market, feed)
             finally:
                 self._feeds.close(market, feed)
@@ -125,6 +142,14 @@ class CallbackServer:
             context.set_details(str(error) or reason)
         finally:
             self._hooks.ended(market, reason)
+
+    def _authenticate(self, context: aio.ServicerContext[bytes, pb.PublishResponse]) -> None:
+        if not self._proof:
+            return
+        sent = dict(context.invocation_metadata() or ()).get("authorization", "")
+        given = sent.encode() if isinstance(sent, str) else sent
+        if not hmac.compare_digest(given, self._proof):
+            raise Unauthenticated("GOMATCH_CALLBACK_TOKEN is another one here")
 
     async def _follow(
         self,

@@ -207,6 +207,7 @@ async def _build(
         feeds,
         host=settings.callback_host,
         port=settings.callback_port,
+        secret=settings.callback_token.get_secret_value(),
         tracing=tracing,
         hooks=CallbackServerHooks(
             received=lambda market, size: stream_metrics.callback_bytes.labels(market).inc(size),
@@ -214,6 +215,8 @@ async def _build(
             notified=metrics.step_seconds.labels("notify").observe,
         ),
     )
+    if not settings.callback_token.get_secret_value():
+        _log.warning("callback port takes anybody for a matcher: set GOMATCH_CALLBACK_TOKEN")
     await callback.start()
     return Services(
         settings=settings,

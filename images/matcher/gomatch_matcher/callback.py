@@ -26,7 +26,8 @@ __all__ = ["BacklogSource", "CallbackFanout", "FanoutHooks", "StreamLimits"]
 
 
 class CallbackFanout:
-    """One stream for each address behind ``targets`` (comma separated host:port). A replica that
+    """One stream for each replica behind ``targets`` (comma separated host:port), by whichever of
+    its addresses; ``secret`` proves to them that this is a matcher. A replica that
     is slow, frozen or gone costs the others nothing: each has a buffer of its own, and a full one
     ends that stream, which comes back and resumes from the journal.
 
@@ -41,6 +42,7 @@ class CallbackFanout:
         targets: str,
         buffer: int,
         source: BacklogSource,
+        secret: str = "",
         hooks: FanoutHooks | None = None,
         limits: StreamLimits | None = None,
         resolve: Resolver = resolve_host,
@@ -48,6 +50,7 @@ class CallbackFanout:
     ) -> None:
         self._market = market
         self._source = source
+        self._secret = secret
         self._hooks = hooks or FanoutHooks()
         self._limits = limits or StreamLimits(buffer=buffer)
         self._resolver = TargetResolver(parse_targets(targets), resolve=resolve, timeout=5.0)
@@ -104,11 +107,19 @@ class CallbackFanout:
                     limits=self._limits,
                     hooks=self._hooks,
                     on_change=self._changed,
+                    secret=self._secret,
+                    served=self._served,
                 )
                 self._streams[address] = stream
                 self._tasks[address] = asyncio.create_task(
                     stream.run(), name=f"callback {self._market} {address}"
                 )
+
+    def _served(self, replica: str, address: str) -> bool:
+        return bool(replica) and any(
+            stream.live and stream.replica == replica and stream.address != address
+            for stream in self._streams.values()
+        )
 
     def _changed(self) -> None:
         self._hooks.connected(self.connected)

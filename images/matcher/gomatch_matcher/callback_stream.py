@@ -21,6 +21,7 @@ from gomatch.messages.callback import (
     heartbeat_message,
     journal_messages,
 )
+from gomatch.messages.credentials import callback_proof
 from gomatch.messages.v1 import callback_pb2 as pb
 from gomatch.observability import logs
 from gomatch_matcher.concurrency import Backoff, run_together
@@ -82,6 +83,8 @@ class StreamLimits:
     backoff_limit: float = 2.0
     steady: float = 5.0
     """A stream that lived this long begins its backoff anew."""
+    duplicate_pause: float = 0.5
+    """How often an address looks whether the replica behind it is still served by another one."""
 
 
 def _nothing(_: object) -> None:
@@ -130,7 +133,9 @@ class PreparedBatch:
 
 class ReplicaStream:
     """``listed`` says that the resolver still knows the address: one that it no longer knows is
-    served while the stream lives and not called again."""
+    served while the stream lives and not called again. An address is not called while
+    ``served(replica, address)`` says that the replica which it led to last has a stream by another
+    address: the newer stream would end the older one, for ever."""
 
     def __init__(
         self,
@@ -141,8 +146,11 @@ class ReplicaStream:
         limits: StreamLimits,
         hooks: FanoutHooks,
         on_change: Callable[[], None],
+        secret: str = "",
+        served: Callable[[str, str], bool] = lambda _replica, _address: False,
     ) -> None:
         self.address = address
+        self.replica = ""
         self.listed = True
         self.live = False
         self._market = market
@@ -150,6 +158,8 @@ class ReplicaStream:
         self._limits = limits
         self._hooks = hooks
         self._on_change = on_change
+        self._metadata = (("authorization", callback_proof(secret)),) if secret else ()
+        self._served = served
         self._buffer: deque[PreparedBatch] = deque()
         self._attached = False
         self._greeted = False
@@ -174,6 +184,9 @@ class ReplicaStream:
         """Serve the replica until the resolver has forgotten it and its stream has ended."""
         backoff = Backoff(first=self._limits.backoff_first, limit=self._limits.backoff_limit)
         while self.listed:
+            if self._served(self.replica, self.address):
+                await asyncio.sleep(self._limits.duplicate_pause)
+                continue
             started = time.monotonic()
             self._greeted = False
             reason = await self._session()
@@ -199,7 +212,7 @@ class ReplicaStream:
             method: aio.StreamStreamMultiCallable[bytes, pb.PublishResponse] = (
                 channel.stream_stream(METHOD, response_deserializer=pb.PublishResponse.FromString)
             )
-            call = method(wait_for_ready=False)
+            call = method(metadata=self._metadata, wait_for_ready=False)
             async with asyncio.timeout(self._limits.connect_timeout):
                 hello = await self._greet(call)
             self._attach()
@@ -252,6 +265,7 @@ class ReplicaStream:
             raise StreamEnded((await call.code()).name.lower())
         if answer.WhichOneof("message") != "hello":
             raise StreamEnded("no_hello")
+        self.replica = answer.hello.replica
         return answer.hello
 
     async def _receive(self, call: Call) -> None:

@@ -288,6 +288,7 @@ class MatcherService:
                 market=self.symbol,
                 targets=settings.callback_targets,
                 buffer=settings.callback_buffer,
+                secret=settings.callback_token.get_secret_value(),
                 source=CommittedBacklog(journal, committed, market_id=market.market_id),
                 hooks=FanoutHooks(
                     connected=self._metrics.callback_connected.set,

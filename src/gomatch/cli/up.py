@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import shlex
 import signal
 import socket
@@ -76,11 +77,15 @@ async def _up(settings: Settings, folder: DataFolder, output: Output, *, real: b
         variables["GOMATCH_SERVER_KEY"] = (
             settings.server_key.get_secret_value() or folder.server_key()
         )
+        variables["GOMATCH_CALLBACK_TOKEN"] = (
+            settings.callback_token.get_secret_value() or secrets.token_hex(32)
+        )
         settings = settings.model_copy(
             update={
                 "postgres_url": SecretStr(variables["GOMATCH_POSTGRES_URL"]),
                 "redis_url": SecretStr(variables["GOMATCH_REDIS_URL"]),
                 "server_key": SecretStr(variables["GOMATCH_SERVER_KEY"]),
+                "callback_token": SecretStr(variables["GOMATCH_CALLBACK_TOKEN"]),
                 "transport": "rabbitmq" if real else "inprocess",
                 "callback_port": 0,
             }

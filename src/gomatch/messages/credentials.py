@@ -40,6 +40,11 @@ def derive_secret(server_key: bytes, key_id: str) -> str:
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
+def callback_proof(secret: str) -> str:
+    """What a matcher sends as `authorization` to show that it knows the callback token."""
+    return f"Bearer {hashlib.sha256(secret.encode()).hexdigest()}"
+
+
 def token(key_id: str, secret: str) -> str:
     """What goes behind ``Bearer``."""
     return f"{key_id}.{secret}"

@@ -40,8 +40,11 @@ class Follower:
 class Replica:
     """An API replica as far as the callback goes; may be stopped and started on its port."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, host: str = "127.0.0.1", secret: str = "") -> None:
         self.feeds = Feeds(lookup)
+        self.host = host
+        self.secret = secret
+        self.received = 0
         self.follower = Follower()
         self.view.add_orders(1, self.follower)
         self.ended: list[str] = []
@@ -53,12 +56,22 @@ class Replica:
         return self.feeds.view(SYMBOL)
 
     async def start(self) -> None:
-        hooks = CallbackServerHooks(ended=lambda _, reason: self.ended.append(reason))
+        hooks = CallbackServerHooks(
+            ended=lambda _, reason: self.ended.append(reason), received=self._count
+        )
         self._server = CallbackServer(
-            self.feeds, host="127.0.0.1", port=self.port, hooks=hooks, announce_timeout=0.5
+            self.feeds,
+            host=self.host,
+            port=self.port,
+            secret=self.secret,
+            hooks=hooks,
+            announce_timeout=0.5,
         )
         await self._server.start()
         self.port = self._server.port
+
+    def _count(self, _market: str, _size: int) -> None:
+        self.received += 1
 
     async def stop(self) -> None:
         if self._server is not None:
@@ -67,8 +80,10 @@ class Replica:
 
 
 @asynccontextmanager
-async def replicas(count: int) -> AsyncIterator[list[Replica]]:
-    started = [Replica() for _ in range(count)]
+async def replicas(
+    count: int, *, host: str = "127.0.0.1", secret: str = ""
+) -> AsyncIterator[list[Replica]]:
+    started = [Replica(host=host, secret=secret) for _ in range(count)]
     try:
         for replica in started:
             await replica.start()
@@ -85,12 +100,15 @@ async def fanout(
     *,
     limits: StreamLimits | None = None,
     hooks: FanoutHooks | None = None,
+    hosts: tuple[str, ...] = ("127.0.0.1",),
+    secret: str = "",
 ) -> AsyncIterator[CallbackFanout]:
     running = CallbackFanout(
         market=SYMBOL,
-        targets=",".join(f"127.0.0.1:{port}" for port in ports),
+        targets=",".join(f"{host}:{port}" for port in ports for host in hosts),
         buffer=64,
         source=market,
+        secret=secret,
         limits=limits or StreamLimits(backoff_limit=0.1, heartbeat=0.1),
         hooks=hooks,
         resolve_every=0.05,
@@ -121,6 +139,53 @@ def is_whole(replica: Replica, market: ScriptedMarket) -> bool:
         and replica.view.sequence == market.engine.sequence
         and depth.bids == market.engine.depth(Side.BUY)
     )
+
+
+async def test_a_replica_with_two_addresses_has_one_stream_and_moves_to_the_other() -> None:
+    market = ScriptedMarket()
+    hosts = ("127.0.0.1", "127.0.0.2")
+    limits = StreamLimits(
+        backoff_first=0.01, backoff_limit=0.02, heartbeat=0.02, duplicate_pause=0.02
+    )
+    async with (
+        replicas(1, host="0.0.0.0") as (replica,),
+        fanout(market, [replica.port], hosts=hosts, limits=limits) as running,
+    ):
+        await until(lambda: "superseded" in replica.ended and running.connected == 1)
+        ended = len(replica.ended)
+        heard = replica.received
+        await until(lambda: replica.received > heard + 50)
+        assert len(replica.ended) == ended
+        buy(market, running)
+        await until(lambda: is_whole(replica, market))
+        await replica.stop()
+        await until(lambda: running.connected == 0)
+        await replica.start()
+        buy(market, running)
+        await until(lambda: is_whole(replica, market))
+
+
+async def test_only_who_knows_the_token_is_taken_for_a_matcher() -> None:
+    market = ScriptedMarket()
+    async with replicas(1, secret="known") as (replica,):
+        stranger = announce_message(market=SYMBOL, epoch=1 << 60, sequence=0, applied=0)
+        async with aio.insecure_channel(f"127.0.0.1:{replica.port}") as channel:
+            method: aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(METHOD)
+            for metadata in ((), (("authorization", "Bearer known"),)):
+                for message in (stranger, b"\xff\xff garbage"):
+                    call = method(metadata=metadata)
+                    with contextlib.suppress(aio.AioRpcError, asyncio.InvalidStateError):
+                        await call.write(message)
+                    assert await call.code() is grpc.StatusCode.UNAUTHENTICATED
+        async with fanout(market, [replica.port], secret="other") as running:
+            ended = len(replica.ended)
+            await until(lambda: len(replica.ended) > ended + 2)
+            assert running.connected == 0
+        assert not replica.view.ready
+        assert replica.view.epoch == 0
+        async with fanout(market, [replica.port], secret="known") as running:
+            buy(market, running)
+            await until(lambda: is_whole(replica, market))
 
 
 async def test_every_replica_gets_every_batch() -> None:

@@ -118,19 +118,23 @@ class Hello(_message.Message):
 
     LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
     HAS_DEPTH_FIELD_NUMBER: _builtins.int
+    REPLICA_FIELD_NUMBER: _builtins.int
     last_sequence: _builtins.int
     """Sequence of the last event that it holds; 0 when it holds none."""
     has_depth: _builtins.bool
     """True when its depth is complete at last_sequence, so that no depth image is needed."""
+    replica: _builtins.str
+    """Names the replica's process: a matcher that reaches it by several addresses keeps one stream."""
     def __init__(
         self,
         *,
         last_sequence: _builtins.int = ...,
         has_depth: _builtins.bool = ...,
+        replica: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["has_depth", b"has_depth", "last_sequence", b"last_sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["has_depth", b"has_depth", "last_sequence", b"last_sequence", "replica", b"replica"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -51,7 +51,9 @@ class CallbackServiceServicer:
     def Publish(self, request_iterator, context):
         """One stream for each market and replica. The matcher opens with `announce`, the replica
         answers with `hello`, then batches flow. A replica ends the stream with FAILED_PRECONDITION
-        when it has seen a newer epoch of that market.
+        when it has seen a newer epoch of that market, and with UNAUTHENTICATED when it has a callback
+        token and the metadata `authorization` does not prove it: "Bearer " and the hex SHA-256 of
+        that token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,7 +38,9 @@ class CallbackServiceStub:
     Publish: _grpc.StreamStreamMultiCallable[_callback_pb2.PublishRequest, _callback_pb2.PublishResponse]
     """One stream for each market and replica. The matcher opens with `announce`, the replica
     answers with `hello`, then batches flow. A replica ends the stream with FAILED_PRECONDITION
-    when it has seen a newer epoch of that market.
+    when it has seen a newer epoch of that market, and with UNAUTHENTICATED when it has a callback
+    token and the metadata `authorization` does not prove it: "Bearer " and the hex SHA-256 of
+    that token.
     """
 
 @_typing.type_check_only
@@ -51,7 +53,9 @@ class CallbackServiceAsyncStub(CallbackServiceStub):
     Publish: _aio.StreamStreamMultiCallable[_callback_pb2.PublishRequest, _callback_pb2.PublishResponse]  # type: ignore[assignment]
     """One stream for each market and replica. The matcher opens with `announce`, the replica
     answers with `hello`, then batches flow. A replica ends the stream with FAILED_PRECONDITION
-    when it has seen a newer epoch of that market.
+    when it has seen a newer epoch of that market, and with UNAUTHENTICATED when it has a callback
+    token and the metadata `authorization` does not prove it: "Bearer " and the hex SHA-256 of
+    that token.
     """
 
 class CallbackServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -67,7 +71,9 @@ class CallbackServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_callback_pb2.PublishResponse], _abc.AsyncIterator[_callback_pb2.PublishResponse]]:
         """One stream for each market and replica. The matcher opens with `announce`, the replica
         answers with `hello`, then batches flow. A replica ends the stream with FAILED_PRECONDITION
-        when it has seen a newer epoch of that market.
+        when it has seen a newer epoch of that market, and with UNAUTHENTICATED when it has a callback
+        token and the metadata `authorization` does not prove it: "Bearer " and the hex SHA-256 of
+        that token.
         """
 
 def add_CallbackServiceServicer_to_server(servicer: CallbackServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
