@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import asyncpg
+
+from gomatch.errors import StoreError
 from gomatch.store.pool import PoolUser
 from gomatch.store.records import Acceptance, ClaimedId, ClaimKey, ClientClaim
 
@@ -30,23 +33,30 @@ class Intake(PoolUser):
 
         One statement, so that no lock is held over a round trip. Raises DuplicateClientIds when
         any claim exists already (see `claims`), BacklogFull when accepted - applied would pass
-        ``backlog_limit``, ReservationRefused, UnknownMarket, and StoreUnavailable, whose
+        ``backlog_limit``, ReservationRefused, UnknownMarket, StoreError when what is in the
+        batch makes the database fail, and StoreUnavailable, whose
         ``outcome_unknown`` says that the commands may have been accepted although no answer came.
         """
         users, kinds, client_ids, offsets, digests = zip(*claims, strict=True) if claims else _NONE
-        row = await self._fetchrow(
-            _ACCEPT,
-            market_id,
-            count,
-            bodies,
-            backlog_limit,
-            users,
-            kinds,
-            client_ids,
-            offsets,
-            digests,
-            writing=True,
-        )
+        try:
+            row = await self._fetchrow(
+                _ACCEPT,
+                market_id,
+                count,
+                bodies,
+                backlog_limit,
+                users,
+                kinds,
+                client_ids,
+                offsets,
+                digests,
+                writing=True,
+            )
+        except asyncpg.PostgresError as error:
+            # A fault in the venue's gomatch_reserve, as a division by zero: all is rolled back.
+            raise StoreError(
+                f"PostgreSQL refused the accept ({error.sqlstate}): {error}"
+            ) from error
         assert row is not None
         return Acceptance(*row)
 

@@ -14,6 +14,7 @@ from gomatch.errors import (
     DuplicateClientIds,
     IdentityMismatch,
     ReservationRefused,
+    StoreError,
     StoreUnavailable,
     UnknownMarket,
 )
@@ -239,17 +240,24 @@ async def test_creating_a_market_again_keeps_it_and_another_identity_is_refused(
     assert await markets.get("NO-SUCH") is None
 
 
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ("RAISE EXCEPTION 'too little of it'", ReservationRefused),
+        ("PERFORM 1 / (p_first - p_first)", StoreError),
+    ],
+)
 async def test_what_cannot_be_reserved_for_changes_nothing_and_says_why(
-    pool: asyncpg.Pool, market: MarketRecord
+    pool: asyncpg.Pool, market: MarketRecord, body: str, error: type[StoreError]
 ) -> None:
     intake = Intake(pool)
     await pool.execute(
         "CREATE OR REPLACE FUNCTION gomatch_reserve(p_market_id integer, p_first bigint,"
         " p_last bigint, p_bodies bytea) RETURNS void LANGUAGE plpgsql AS"
-        " $$ BEGIN RAISE EXCEPTION 'too little of it'; END $$"
+        f" $$ BEGIN {body}; END $$"
     )
     before = await state_of(pool)
-    with pytest.raises(ReservationRefused, match="too little of it"):
+    with pytest.raises(error, match=r"too little of it|division by zero"):
         await intake.accept(
             market.market_id, bodies=bodies(1), count=1, claims=[claim("a")], backlog_limit=LIMIT
         )
