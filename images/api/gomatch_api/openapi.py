@@ -15,6 +15,7 @@ from gomatch_api.routes.documents import (
     ACCEPTANCE,
     AUTHENTICATION,
     BODY,
+    CLIENT_ID_PATTERN,
     SECURITY,
     Responses,
     documented,
@@ -96,7 +97,7 @@ _REQUEST_ID = {
     "name": "request_id",
     "in": "query",
     "description": "The same request again under this id gets the first answer.",
-    "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,64}$"},
+    "schema": {"type": "string", "pattern": CLIENT_ID_PATTERN},
 }
 _NEW_ORDER = {
     "market": "BTC-USDT",
@@ -235,7 +236,12 @@ def _hot_paths() -> dict[str, Any]:
                 body="StateRequest",
                 example={"state": "halted"},
                 parameters=[_MARKET],
-                problems=(*_FIELD_PROBLEMS[:4], codes.UNKNOWN_MARKET),
+                problems=(
+                    *_FIELD_PROBLEMS[:4],
+                    codes.UNKNOWN_MARKET,
+                    codes.INVALID_CLIENT_ID,
+                    codes.REQUEST_ID_REUSED,
+                ),
                 accepted="StateAcknowledgement",
                 result=None,
             )

@@ -11,9 +11,9 @@ from gomatch.engine import CancelAll, Command, NewOrder, SetState, TradingState
 from gomatch.observability.tracing import Tracing
 from gomatch.store.records import ClaimKind
 from gomatch_api import codes
-from gomatch_api.accept_plan import Accepted, Settled
+from gomatch_api.accept_plan import Accepted, Claim, Settled
 from gomatch_api.auth.principal import ADMIN, TRADE, Principal
-from gomatch_api.client_ids import ClientOrderIds, OrderPlace, Ticket
+from gomatch_api.client_ids import ClientOrderIds, OrderPlace, Ticket, digest_of
 from gomatch_api.intake import IntakeService
 from gomatch_api.markets import Market, MarketRegistry
 from gomatch_api.metrics import ApiMetrics
@@ -37,6 +37,7 @@ from gomatch_api.responses import (
     StateAcknowledgement,
 )
 from gomatch_api.times import format_time, now
+from gomatch_api.transform import client_id
 
 RawItem = AnyItem | Problem | Mapping[str, Any] | bytes
 """A parsed item, what was wrong with it, or an item that is still to be parsed."""
@@ -93,27 +94,37 @@ class OrderService:
         return results
 
     async def cancel_all(
-        self, principal: Principal, market: str, *, wait: bool = False
+        self,
+        principal: Principal,
+        market: str,
+        *,
+        request_id: str | None = None,
+        wait: bool = False,
     ) -> CancelAllAcknowledgement:
-        """Cancel all of the caller's open orders in one market. Raises Problem."""
+        """Cancel all of the caller's open orders in one market. Under a ``request_id`` that was
+        used before it is the first one that is answered for. Raises Problem."""
         self._admit(principal, TRADE, 1)
         known, number, accepted_at = await self._enter(
-            market, principal.user_id, CancelAll(principal.user_id)
+            market, principal.user_id, CancelAll(principal.user_id), request_id
         )
         answer = CancelAllAcknowledgement(
-            market=market, status="accepted", command=number, accepted_at=format_time(accepted_at)
+            market=market,
+            status="accepted",
+            command=number,
+            accepted_at=format_time(accepted_at),
+            request_id=request_id,
         )
         if wait:
             await self._results.complete_cancel_all(known, number, answer)
         return answer
 
     async def set_state(
-        self, principal: Principal, symbol: str, state: str
+        self, principal: Principal, symbol: str, state: str, *, request_id: str | None = None
     ) -> StateAcknowledgement:
-        """Ask for a trading state. Raises Problem."""
+        """Ask for a trading state; ``request_id`` as for `cancel_all`. Raises Problem."""
         self._admit(principal, ADMIN, 1)
         _, number, accepted_at = await self._enter(
-            symbol, principal.user_id, SetState(TradingState[state.upper()])
+            symbol, principal.user_id, SetState(TradingState[state.upper()]), request_id
         )
         return StateAcknowledgement(
             market=symbol,
@@ -121,6 +132,7 @@ class OrderService:
             status="accepted",
             command=number,
             accepted_at=format_time(accepted_at),
+            request_id=request_id,
         )
 
     def market(self, symbol: str) -> Market:
@@ -141,17 +153,31 @@ class OrderService:
             self.refusals.whole(problem, user=principal.user_id, commands=count)
             raise
 
-    async def _enter(self, symbol: str, user: int, command: Command) -> tuple[Market, int, int]:
-        """The market, the command's number and when it was accepted. Raises Problem."""
+    async def _enter(
+        self, symbol: str, user: int, command: Command, request_id: str | None
+    ) -> tuple[Market, int, int]:
+        """The market, and number and time (microseconds) of the command, or of the first one of
+        this request id. Raises Problem."""
         try:
             market = self.market(symbol)
+            claims: list[Claim] = []
+            if request_id is not None:
+                own_id = client_id(request_id, "request_id")
+                digest = digest_of(command, market.symbol)
+                claims = [Claim(0, ClaimKind.REQUEST, own_id, digest)]
             accepted = await self._intake.submit(
-                market, user, [command], trace=self._tracing.current_traceparent()
+                market, user, [command], claims, trace=self._tracing.current_traceparent()
             )
+            first = accepted.settled.get(0)
+            if first is not None and first.conflict:
+                raise _reused(first)
         except Problem as problem:
             self.refusals.whole(problem, user=user)
             raise
-        return market, accepted.numbers[0], accepted.accepted_at
+        if first is None:
+            return market, accepted.numbers[0], accepted.accepted_at
+        self._metrics.commands.labels("duplicate").inc()
+        return market, first.number, first.accepted_at
 
     async def _stage(
         self,
@@ -218,7 +244,7 @@ class OrderService:
             if settled and position in settled:
                 first = settled[position]
                 if first.conflict:
-                    results[index] = self._conflict(first)
+                    results[index] = problem_result(_reused(first))
                     continue
                 number, time = first.number, format_time(first.accepted_at)
                 self._metrics.commands.labels("duplicate").inc()
@@ -269,11 +295,11 @@ class OrderService:
             if wait:
                 await self._results.complete(refused.lot, user, results)
 
-    @staticmethod
-    def _conflict(first: Settled) -> ItemResult:
-        order = first.kind is ClaimKind.ORDER
-        code = codes.CLIENT_ORDER_ID_REUSED if order else codes.REQUEST_ID_REUSED
-        return problem_result(Problem(code, field="client_order_id" if order else "request_id"))
+
+def _reused(first: Settled) -> Problem:
+    order = first.kind is ClaimKind.ORDER
+    code = codes.CLIENT_ORDER_ID_REUSED if order else codes.REQUEST_ID_REUSED
+    return Problem(code, field="client_order_id" if order else "request_id")
 
 
 def _parse(raw: Mapping[str, Any] | bytes) -> AnyItem | Problem:

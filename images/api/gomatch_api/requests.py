@@ -88,6 +88,7 @@ class StateRequest(_Strict):
     """An administrator's request to set a market's trading state."""
 
     state: Literal["running", "auction", "cancel_only", "halted", "closed"]
+    request_id: str | None = None
 
 
 class _RawBatch(_Strict):

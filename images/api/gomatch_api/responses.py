@@ -108,6 +108,7 @@ class CancelAllAcknowledgement(_Answer):
     accepted_at: str
     cancelled: int | None = None
     reason: str | None = None
+    request_id: str | None = None
 
 
 class StateAcknowledgement(_Answer):
@@ -116,6 +117,7 @@ class StateAcknowledgement(_Answer):
     status: Literal["accepted"]
     command: int
     accepted_at: str
+    request_id: str | None = None
 
 
 class Orders(_Answer):

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gomatch.store import ApiKeys
+from gomatch.audit import audit
 from tests.integration.api.conftest import order
 from tests.integration.api.test_orders import until
 from tests.integration.stream.venue import Venue, open_venue
@@ -213,17 +213,48 @@ async def test_cancelling_all_leaves_nobody_elses(clients: dict[str, httpx.Async
     assert (await bob.get(f"/v1/orders/{theirs['id']}")).json()["status"] == "open"
 
 
+async def test_a_cancel_all_sent_again_elsewhere_cancels_nothing_more(
+    venue: Venue, clients: dict[str, httpx.AsyncClient]
+) -> None:
+    alice = clients["alice"]
+    elsewhere = f"http://127.0.0.1:{venue.replicas[1].server.port}"
+    path = "/v1/orders?market=BTC-USDT&request_id=all-1"
+    await place(alice, price="90")
+    first = (await alice.delete(path)).json()
+    assert (first["status"], first["request_id"]) == ("accepted", "all-1")
+    kept = (await place(alice, price="91"))["order"]
+    again = (await alice.delete(f"{elsewhere}{path}&wait=result")).json()
+    assert (again["status"], again["cancelled"]) == ("applied", 1)
+    assert (again["command"], again["accepted_at"]) == (first["command"], first["accepted_at"])
+    assert (await alice.get(f"/v1/orders/{kept['id']}")).json()["status"] == "open"
+    reused = await alice.delete(f"/v1/orders/{kept['id']}?request_id=all-1")
+    assert (reused.status_code, reused.json()["code"]) == (409, "request_id_reused")
+
+
+async def test_a_state_change_sent_again_is_the_first_one(
+    venue: Venue, clients: dict[str, httpx.AsyncClient]
+) -> None:
+    alice = clients["alice"]
+    admin = {"Authorization": f"Bearer {await venue.key('root', 'admin')}"}
+    path = "/v1/markets/BTC-USDT/state"
+    halt = {"state": "halted", "request_id": "s-1"}
+    first = (await alice.post(path, json=halt, headers=admin)).json()
+    await alice.post(path, json={"state": "running"}, headers=admin)
+    assert (await alice.post(path, json=halt, headers=admin)).json() == first
+    assert (await place(alice))["outcome"] == "applied"
+    settings = venue.settings
+    report = await audit(
+        settings.postgres_url.get_secret_value(), settings.redis_url.get_secret_value()
+    )
+    assert report.clean, report.findings
+
+
 async def test_a_halted_market_rejects_and_resumes(
     venue: Venue, clients: dict[str, httpx.AsyncClient]
 ) -> None:
     alice = clients["alice"]
     resting = (await place(alice))["order"]
-    record = await ApiKeys(venue.replicas[0].services.pool).create("root", ("admin",))
-    from gomatch.messages.credentials import derive_secret, token
-    from tests.integration.stream.venue import SERVER_KEY
-
-    bearer = token(record.key_id, derive_secret(bytes.fromhex(SERVER_KEY), record.key_id))
-    admin = {"Authorization": f"Bearer {bearer}"}
+    admin = {"Authorization": f"Bearer {await venue.key('root', 'admin')}"}
     path = "/v1/markets/BTC-USDT/state"
     assert (await alice.post(path, json={"state": "halted"}, headers=admin)).status_code == 202
     refused = await place(alice)

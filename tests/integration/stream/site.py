@@ -98,10 +98,13 @@ class ScriptedEntry:
             for item in items
         ]
 
-    async def cancel_all(self, caller: Principal, market: str) -> Any:
+    async def cancel_all(
+        self, caller: Principal, market: str, *, request_id: str | None, wait: bool
+    ) -> Any:
         if market != SYMBOL:
             raise Problem(codes.UNKNOWN_MARKET)
-        return {"market": market, "status": "accepted"}
+        status = "applied" if wait else "accepted"
+        return {"market": market, "status": status, "request_id": request_id}
 
 
 class ScriptedMarkets:

@@ -200,8 +200,11 @@ async def test_order_entry_answers_each_request_by_its_tag(site: Site) -> None:
         assert answers[0]["results"] == [{"status": 202, "order": {"user": 3}}]
         await client.say(op="amend", id="a", order_id=f"{SYMBOL}-1", quantity="2", wait=True)
         assert (await client.hear("ack"))["results"][0]["status"] == 200
-        await client.say(op="cancel_all", id="c", market=SYMBOL)
-        assert (await client.hear("ack"))["id"] == "c"
+        await client.say(op="cancel_all", id="c", market=SYMBOL, request_id="r", wait=True)
+        answer = await client.hear("ack")
+        assert answer["id"] == "c"
+        (result,) = answer["results"]
+        assert (result["status"], result["request_id"]) == ("applied", "r")
 
 
 async def test_in_a_batch_good_items_go_in_and_each_bad_one_says_why(site: Site) -> None:

@@ -52,10 +52,10 @@ class Venue:
     replicas: list[VenueReplica]
     tracing: Tracing
 
-    async def key(self, user: str) -> str:
-        """The bearer token of a new key."""
+    async def key(self, user: str, *scopes: str) -> str:
+        """The bearer token of a new key; without scopes it may read and trade."""
         keys = ApiKeys(self.replicas[0].services.pool)
-        record = await keys.create(user, ("read", "trade"))
+        record = await keys.create(user, scopes or ("read", "trade"))
         return token(record.key_id, derive_secret(bytes.fromhex(SERVER_KEY), record.key_id))
 
     @asynccontextmanager

@@ -1,5 +1,6 @@
 import asyncio
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -321,6 +322,37 @@ async def test_cancelling_all_is_one_command() -> None:
     with pytest.raises(Problem) as caught:
         await venue.orders.cancel_all(principal(), "DOGE-USDT")
     assert caught.value.code is codes.UNKNOWN_MARKET
+
+
+async def test_request_ids_make_a_cancel_all_and_a_state_change_repeatable() -> None:
+    venue = await Venue.open()
+    admin = principal(scopes=("trade", "admin"))
+    cancel_all = partial(venue.orders.cancel_all, admin)
+    set_state = partial(venue.orders.set_state, admin)
+    first = await cancel_all("BTC-USDT", request_id="r")
+    assert (first.command, first.request_id) == (1, "r")
+    assert await cancel_all("BTC-USDT", request_id="r") == first
+    halted = await set_state("BTC-USDT", "halted", request_id="s")
+    assert (halted.command, halted.request_id) == (2, "s")
+    assert await set_state("BTC-USDT", "halted", request_id="s") == halted
+    # All requests of one user share their ids, whatever it is that they ask for.
+    for other in (
+        cancel_all("ETH-USDT", request_id="r"),
+        set_state("BTC-USDT", "running", request_id="s"),
+        set_state("BTC-USDT", "running", request_id="r"),
+    ):
+        with pytest.raises(Problem) as caught:
+            await other
+        assert (caught.value.code, caught.value.field) == (codes.REQUEST_ID_REUSED, "request_id")
+    with pytest.raises(Problem) as caught:
+        await cancel_all("BTC-USDT", request_id="no id")
+    assert caught.value.code is codes.INVALID_CLIENT_ID
+    assert len(venue.commands()) == 2
+    theirs = await venue.orders.cancel_all(principal(8), "BTC-USDT", request_id="r")
+    assert theirs.command == 3
+    venue.feeds.events["BTC-USDT", 1] = [(5, AllCancelled(1, 7, 3))]
+    done = await cancel_all("BTC-USDT", request_id="r", wait=True)
+    assert (done.status, done.command, done.cancelled) == ("applied", 1, 3)
 
 
 async def test_only_administrators_set_the_state() -> None:

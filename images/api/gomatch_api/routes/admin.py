@@ -23,7 +23,9 @@ def admin_routes(services: Services) -> list[Route]:
         symbol: str = request.scope["path_params"]["market"]
         services.orders.market(symbol)
         wanted = parse_state(body)
-        return 202, await services.orders.set_state(principal, symbol, wanted.state)
+        return 202, await services.orders.set_state(
+            principal, symbol, wanted.state, request_id=wanted.request_id
+        )
 
     endpoint = HotEndpoint(
         set_state,

@@ -1,4 +1,5 @@
-"""Markets and their public data, which need no key and outlive a database that is away."""
+"""Markets and their public data, which need no key. All but older trades outlives a database
+that is away."""
 
 from __future__ import annotations
 

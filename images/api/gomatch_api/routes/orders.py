@@ -10,7 +10,13 @@ from gomatch_api.order_queries import OrderFilter, decode_cursor, encode_cursor
 from gomatch_api.rendering import fills_of
 from gomatch_api.responses import Fill, Fills, StatusName
 from gomatch_api.routes.common import answer, caller, measured_route, need_database
-from gomatch_api.routes.documents import ACCEPTANCE, AUTHENTICATION, SECURITY, documented
+from gomatch_api.routes.documents import (
+    ACCEPTANCE,
+    AUTHENTICATION,
+    CLIENT_ID_PATTERN,
+    SECURITY,
+    documented,
+)
 from gomatch_api.transform import client_id
 
 if TYPE_CHECKING:
@@ -92,6 +98,8 @@ def order_routes(services: "Services") -> APIRouter:
                 "CancelAllAcknowledgement",
                 *_QUERY_PROBLEMS,
                 codes.MISSING_FIELD,
+                codes.INVALID_CLIENT_ID,
+                codes.REQUEST_ID_REUSED,
                 *ACCEPTANCE,
                 status=202,
                 description="Durable; with `?wait=result` it has been applied too.",
@@ -105,9 +113,18 @@ def order_routes(services: "Services") -> APIRouter:
         wait: Annotated[
             str | None, Query(pattern="^result$", description="Answer after matching.")
         ] = None,
+        request_id: Annotated[
+            str | None,
+            Query(
+                description="The same request again under this id gets the first answer.",
+                json_schema_extra={"pattern": CLIENT_ID_PATTERN},
+            ),
+        ] = None,
     ) -> Response:
         """Waiting stops are cancelled too."""
-        done = await services.orders.cancel_all(principal, market, wait=wait is not None)
+        done = await services.orders.cancel_all(
+            principal, market, request_id=request_id, wait=wait is not None
+        )
         return answer(done, 202)
 
     @router.get(

@@ -46,7 +46,9 @@ class OrderEntry(Protocol):
         """The results of the items in their order, ready for JSON. Raises Problem."""
         ...
 
-    async def cancel_all(self, principal: Principal, market: str) -> Any:
+    async def cancel_all(
+        self, principal: Principal, market: str, *, request_id: str | None, wait: bool
+    ) -> Any:
         """The acknowledgement, ready for JSON. Raises Problem."""
         ...
 

@@ -110,6 +110,8 @@ class Batch(_Request, tag="batch"):
 
 class CancelAll(_Request, tag="cancel_all"):
     market: Symbol
+    request_id: str | None = None
+    wait: bool | None = None
 
 
 class CancelOnDisconnect(_Request, tag="cancel_on_disconnect"):

@@ -105,7 +105,7 @@ class Session:
             case requests.Batch():
                 await self._enter(request, self._submit_batch(request))
             case requests.CancelAll():
-                await self._enter(request, self._cancel_all(request.market))
+                await self._enter(request, self._cancel_all(request))
             case requests.Subscribe():
                 await self._subscribe(request)
             case requests.Unsubscribe():
@@ -255,9 +255,12 @@ class Session:
         items = parse_items(bytes(request.items))
         return list(await self._tools.entry.submit(principal, items, wait=bool(request.wait)))
 
-    async def _cancel_all(self, symbol: str) -> list[Any]:
+    async def _cancel_all(self, request: requests.CancelAll) -> list[Any]:
         principal = self._require(TRADE)
-        return [await self._tools.entry.cancel_all(principal, symbol)]
+        done = await self._tools.entry.cancel_all(
+            principal, request.market, request_id=request.request_id, wait=bool(request.wait)
+        )
+        return [done]
 
     # Cancel on disconnect
 
