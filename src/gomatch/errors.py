@@ -23,6 +23,7 @@
     ├── EngineError
     │   └── EngineFault         the engine raised on a command; carries its number
     └── LoadError               the load generator cannot go on; says why
+        └── ConnectionFailed    no answer came, and what was sent may have been done
 
 Every error has a stable ``code`` and a message that says what to do.
 """
@@ -154,3 +155,7 @@ class EngineFault(EngineError):
 
 class LoadError(GomatchError):
     code = "load"
+
+
+class ConnectionFailed(LoadError):
+    code = "connection_failed"

@@ -6,10 +6,12 @@ is made from this module by ``gomatch settings``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -157,8 +159,12 @@ class Settings(BaseSettings):
         "for reading it has two for keys, for cancel-on-disconnect and for looking whether "
         "PostgreSQL is there.",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info")
-    log_format: Literal["json", "console"] = Field(default="json")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Nothing less severe is logged."
+    )
+    log_format: Literal["json", "console"] = Field(
+        default="json", description="One JSON object a line, or text for people."
+    )
     otlp_endpoint: str = Field(
         default="",
         description="OTLP over HTTP for traces, e.g. http://127.0.0.1:4318; off if empty.",
@@ -167,3 +173,32 @@ class Settings(BaseSettings):
     data: Path = Field(
         default=Path(".data"), description="Folder in which `gomatch up` keeps its servers' data."
     )
+
+    @field_validator("postgres_url", "redis_url", "amqp_url")
+    @classmethod
+    def _check_url(cls, url: SecretStr, info: ValidationInfo) -> SecretStr:
+        check_url(url.get_secret_value(), _SCHEMES[str(info.field_name)])
+        return url
+
+
+_SCHEMES = {
+    "postgres_url": ("postgresql", "postgres"),
+    "redis_url": ("redis", "rediss", "unix"),
+    "amqp_url": ("amqp", "amqps"),
+}
+
+
+def check_url(url: str, schemes: Sequence[str]) -> None:
+    """``url`` may name several hosts, separated by commas. Raises ValueError, which never repeats
+    the URL: there may be a password in it."""
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in schemes:
+        raise ValueError("must begin with " + " or ".join(f"{name}://" for name in schemes))
+    authority = rest.partition("?")[0].partition("/")[0]
+    for host in authority.rpartition("@")[2].split(","):
+        try:
+            port = urlsplit(f"//{host}").port
+        except ValueError as error:
+            raise ValueError("has a port that is no number from 1 to 65535") from error
+        if port == 0:
+            raise ValueError("has a port that is no number from 1 to 65535")

@@ -12,7 +12,7 @@ from rich.text import Text
 from gomatch.audit import AuditReport
 from gomatch.audit import audit as run_audit
 from gomatch.cli.output import CommandFailed, ExitCode, JsonOption, Output
-from gomatch.cli.session import load_settings, run
+from gomatch.cli.session import database, load_settings, run
 
 
 def register(app: typer.Typer) -> None:
@@ -36,6 +36,8 @@ def register(app: typer.Typer) -> None:
 
         async def command() -> None:
             settings = load_settings()
+            async with database(settings):
+                pass  # says what to do where there is no database, or none of this build
             report = await run_audit(
                 settings.postgres_url.get_secret_value(),
                 None if without_redis else settings.redis_url.get_secret_value(),

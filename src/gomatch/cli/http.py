@@ -27,6 +27,7 @@ TokenOption = Annotated[
 ]
 DEFAULT_URL = "http://127.0.0.1:8080"
 _TIMEOUT = 30.0
+_UNAUTHENTICATED = 401
 
 
 class ApiClient:
@@ -72,7 +73,8 @@ class ApiClient:
             answer = msgspec.json.decode(response.content)
         except httpx.HTTPError as error:
             raise CommandFailed(
-                f"{self._url} cannot be reached: {error or type(error).__name__}",
+                f"{self._url} cannot be reached: {str(error) or type(error).__name__}; does an API "
+                "listen there? Give another with --url or GOMATCH_URL",
                 ExitCode.UNAVAILABLE,
                 reason="unreachable",
             ) from error
@@ -104,6 +106,8 @@ def _problem(status: int, answer: Any) -> CommandFailed:
     text = f"{problem.get('detail') or problem.get('title') or 'the API refused'} ({code})"
     if field := problem.get("field"):
         text = f"{field}: {text}"
+    if status == _UNAUTHENTICATED:
+        text += "; give a key's token with --token or GOMATCH_TOKEN"
     return CommandFailed(
         text, ExitCode.UNAVAILABLE if status >= 500 else ExitCode.REFUSED, reason=code
     )

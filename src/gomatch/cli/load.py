@@ -65,7 +65,7 @@ def register(app: typer.Typer) -> None:
         window: Annotated[
             int, typer.Option(min=1, max=100, help="Requests in flight by user and market.")
         ] = 1,
-        via: Annotated[str, typer.Option(help="rest or ws: how orders are sent.")] = "rest",
+        via: Annotated[Via, typer.Option(help="How orders are sent.")] = "rest",
         client_ids: Annotated[
             bool, typer.Option("--client-ids", help="Give every order a client_order_id.")
         ] = False,
@@ -84,7 +84,9 @@ def register(app: typer.Typer) -> None:
         cross it, market orders and cancels; or a recorded flow with --replay.
 
         It ends after --orders or --duration, whichever comes first, and prints latencies: until
-        the acknowledgement, and until an order's first fill on its owner's stream.
+        the acknowledgement, and until an order's first fill on its owner's stream. A single user
+        trades with itself, without self-trade prevention. Ends with 1 when all was refused, and
+        with 3 when no answer came.
         """
         output = Output(json=json)
 
@@ -101,9 +103,10 @@ def register(app: typer.Typer) -> None:
                 rate=rate,
                 window=window,
                 batch=batch,
-                via=_via(via),
+                via=via,
                 seed=seed,
                 client_ids=prefix if client_ids else "",
+                alone=len(bearers) == 1,
             )
             if replay is None:
                 load_run = LoadRun(plan)
@@ -116,18 +119,12 @@ def register(app: typer.Typer) -> None:
             output.result(report, report_view(report))
             if not report.acknowledged:
                 raise CommandFailed(
-                    "nothing was acknowledged", ExitCode.UNAVAILABLE, reason="nothing_acknowledged"
+                    "nothing was acknowledged",
+                    ExitCode.REFUSED if report.refused else ExitCode.UNAVAILABLE,
+                    reason="nothing_acknowledged",
                 )
 
         run_program(output, lambda: uvloop.run(command()))
-
-
-def _via(text: str) -> Via:
-    if text == "rest":
-        return "rest"
-    if text == "ws":
-        return "ws"
-    raise ConfigurationError(f"--via must be rest or ws, not {text!r}")
 
 
 async def _make_tokens(users: int) -> list[str]:

@@ -37,6 +37,10 @@ WaitOption = Annotated[
         "--wait/--no-wait", help="Answer after matching, or as soon as it is accepted for good."
     ),
 ]
+RequestIdOption = Annotated[
+    str | None,
+    typer.Option(help="Your name for this request; sending it twice is then safe."),
+]
 _PAGE = 500
 _COLUMNS = (
     "id",
@@ -190,6 +194,7 @@ def _register_entry(orders: typer.Typer) -> None:
         stop_price: Annotated[str | None, typer.Option()] = None,
         display: Annotated[str | None, typer.Option(help="New slice of an iceberg.")] = None,
         expires_at: Annotated[str | None, typer.Option(help="RFC 3339.")] = None,
+        request_id: RequestIdOption = None,
         wait: WaitOption = True,
         url: UrlOption = DEFAULT_URL,
         token: TokenOption = "",
@@ -210,8 +215,9 @@ def _register_entry(orders: typer.Typer) -> None:
         async def command() -> None:
             if not body:
                 raise ConfigurationError("nothing to change: give at least one option")
+            sent = body | _given({"request_id": request_id})
             async with ApiClient(url, token) as api:
-                _show(output, await api.call("PATCH", _path(order), body=body, query=_query(wait)))
+                _show(output, await api.call("PATCH", _path(order), body=sent, query=_query(wait)))
 
         run(output, command)
 
@@ -220,6 +226,7 @@ def _register_cancelling(orders: typer.Typer) -> None:
     @orders.command("cancel")
     def cancel_order(
         order: OrderArgument,
+        request_id: RequestIdOption = None,
         wait: WaitOption = True,
         url: UrlOption = DEFAULT_URL,
         token: TokenOption = "",
@@ -229,14 +236,16 @@ def _register_cancelling(orders: typer.Typer) -> None:
         output = Output(json=json)
 
         async def command() -> None:
+            query = _query(wait) | _given({"request_id": request_id})
             async with ApiClient(url, token) as api:
-                _show(output, await api.call("DELETE", _path(order), query=_query(wait)))
+                _show(output, await api.call("DELETE", _path(order), query=query))
 
         run(output, command)
 
     @orders.command("cancel-all")
     def cancel_all_orders(
         market: Annotated[str, typer.Argument(help="For example BTC-USDT.")],
+        request_id: RequestIdOption = None,
         wait: WaitOption = True,
         url: UrlOption = DEFAULT_URL,
         token: TokenOption = "",
@@ -246,10 +255,9 @@ def _register_cancelling(orders: typer.Typer) -> None:
         output = Output(json=json)
 
         async def command() -> None:
+            query = {"market": market, **_query(wait), **_given({"request_id": request_id})}
             async with ApiClient(url, token) as api:
-                done = await api.call(
-                    "DELETE", "/v1/orders", query={"market": market, **_query(wait)}
-                )
+                done = await api.call("DELETE", "/v1/orders", query=query)
             if done["status"] == "rejected":
                 raise _rejected(done["reason"])
             count = done.get("cancelled")

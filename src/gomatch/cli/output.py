@@ -16,6 +16,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+_WIDTH = 10_000
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
@@ -46,7 +47,8 @@ class Output:
 
     def __init__(self, *, json: bool = False) -> None:
         self.json = json
-        self._console = Console(highlight=False)
+        # What is wider than the terminal is wrapped there; nothing is ever cut off.
+        self._console = Console(highlight=False, width=_WIDTH)
         self._errors = Console(stderr=True, highlight=False)
 
     def result(self, data: Any, view: RenderableType) -> None:

@@ -9,12 +9,14 @@ from contextlib import asynccontextmanager
 import asyncpg
 import typer
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from gomatch.cli.output import CommandFailed, ExitCode, Output
 from gomatch.errors import (
     CacheError,
     CacheStale,
     ConfigurationError,
+    ConnectionFailed,
     GomatchError,
     StoreUnavailable,
     TransportError,
@@ -26,7 +28,8 @@ _CLOSE_SECONDS = 2.0
 
 
 def run(output: Output, command: Callable[[], Coroutine[object, object, None]]) -> None:
-    """Run ``command`` to its end; failures become a message and an exit code."""
+    """Run ``command`` to its end; failures become a message that says what to do, and an exit
+    code."""
     run_program(output, lambda: asyncio.run(command()))
 
 
@@ -40,7 +43,7 @@ def run_program(output: Output, program: Callable[[], None]) -> None:
         output.error(str(failure), failure.reason)
         raise typer.Exit(failure.code) from failure
     except GomatchError as error:
-        output.error(str(error), error.code)
+        output.error(f"{error}{_advice(error)}", error.code)
         raise typer.Exit(exit_code_of(error)) from error
 
 
@@ -48,12 +51,21 @@ def exit_code_of(error: GomatchError) -> ExitCode:
     match error:
         case ConfigurationError():
             return ExitCode.USAGE
-        case StoreUnavailable() | TransportError():
+        case StoreUnavailable() | TransportError() | ConnectionFailed():
             return ExitCode.UNAVAILABLE
         case CacheError() if not isinstance(error, CacheStale):
             return ExitCode.UNAVAILABLE
         case _:
             return ExitCode.REFUSED
+
+
+def _advice(error: GomatchError) -> str:
+    if isinstance(error, StoreUnavailable):
+        return (
+            "; GOMATCH_POSTGRES_URL says where it is, or run this in the folder of a running "
+            "`gomatch up`"
+        )
+    return ""
 
 
 def load_settings() -> Settings:
@@ -62,10 +74,14 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         wrong = "; ".join(
-            f"GOMATCH_{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}"
+            f"GOMATCH_{'_'.join(map(str, each['loc'])).upper()}: {_said(each)}"
             for each in error.errors(include_url=False, include_input=False)
         )
         raise ConfigurationError(wrong) from error
+
+
+def _said(refusal: ErrorDetails) -> str:
+    return refusal["msg"].removeprefix("Value error, ")
 
 
 @asynccontextmanager

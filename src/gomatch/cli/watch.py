@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -25,6 +26,10 @@ def register(app: typer.Typer) -> None:
         market: Annotated[str, typer.Argument(help="For example BTC-USDT.")],
         levels: Annotated[int, typer.Option(min=1, max=500, help="Levels of each side.")] = 12,
         once: Annotated[bool, typer.Option("--once", help="Print one snapshot and end.")] = False,
+        duration: Annotated[
+            float | None,
+            typer.Option(min=0.1, help="End after so many seconds; by default with Ctrl-C."),
+        ] = None,
         timeout: Annotated[
             float, typer.Option(min=0.1, help="Seconds that --once waits for the snapshot.")
         ] = 10.0,
@@ -42,14 +47,22 @@ def register(app: typer.Typer) -> None:
             try:
                 if once:
                     await _once(feed, output, levels, timeout)
-                elif json:
-                    await feed.follow(lambda message: typer.echo(message) if message else None)
-                else:
-                    await _live(feed, levels)
+                    return
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(duration):
+                        if json:
+                            await feed.follow(_print_line)
+                        else:
+                            await _live(feed, levels)
             finally:
                 await feed.close()
 
         run(output, command)
+
+
+def _print_line(message: bytes) -> None:
+    if message:
+        typer.echo(message)
 
 
 async def _once(feed: MarketFeed, output: Output, levels: int, timeout: float) -> None:
@@ -66,12 +79,14 @@ async def _once(feed: MarketFeed, output: Output, levels: int, timeout: float) -
 
 
 async def _live(feed: MarketFeed, levels: int) -> None:
-    """Redraws a few times a second, however many messages come."""
+    """Redraws a few times a second, however many messages come. Where standard output is no
+    terminal the last picture is printed at the end."""
+    console = Console()
     changed = asyncio.Event()
     following = asyncio.create_task(feed.follow(lambda _: changed.set()))
     following.add_done_callback(lambda _: changed.set())
     try:
-        with Live(console=Console(), screen=True, auto_refresh=False) as live:
+        with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
             while not following.done():
                 await changed.wait()
                 changed.clear()

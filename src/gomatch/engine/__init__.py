@@ -11,6 +11,7 @@ from gomatch.engine.commands import (
     SetState,
 )
 from gomatch.engine.engine import Changes, Engine
+from gomatch.engine.entry import configuration_fault
 from gomatch.engine.events import (
     Accepted,
     AllCancelled,
@@ -81,4 +82,5 @@ __all__ = [
     "TradingState",
     "Triggered",
     "Uncrossed",
+    "configuration_fault",
 ]

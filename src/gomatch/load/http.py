@@ -12,15 +12,9 @@ import contextlib
 from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
-from gomatch.errors import LoadError
+from gomatch.errors import ConfigurationError, ConnectionFailed
 
 _LARGEST_HEAD = 65_536
-
-
-class ConnectionFailed(LoadError):
-    """No answer came: refused, cut, late or not HTTP. What was sent may have been done."""
-
-    code = "connection_failed"
 
 
 class HttpAnswer(NamedTuple):
@@ -120,9 +114,10 @@ class HttpConnection:
     """Connects when first used and again after a failure. Not for concurrent requests."""
 
     def __init__(self, url: str, *, token: str = "", timeout: float = 10.0) -> None:
+        """Raises ConfigurationError on an address that it cannot use."""
         parts = urlsplit(url)
         if parts.scheme != "http" or not parts.hostname:
-            raise LoadError(f"{url}: only http:// addresses can be used")
+            raise ConfigurationError(f"{url}: load is sent to http:// addresses only")
         self._host = parts.hostname
         self._port = parts.port or 80
         self._timeout = timeout

@@ -7,9 +7,9 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 
+from gomatch.errors import ConnectionFailed
 from gomatch.load.actions import Action, Verb, cancel_action
 from gomatch.load.flow import Kind, Operation
-from gomatch.load.http import ConnectionFailed
 from gomatch.load.pacing import Budget, PoissonPacer
 from gomatch.load.senders import Reply, Sender
 from gomatch.load.statistics import Statistics
@@ -20,12 +20,19 @@ _LARGEST_BACKOFF = 2.0
 
 class Composer:
     """Turns operations of a flow into actions: gives cancels their targets, and orders a client
-    order id when ``client_ids`` (a prefix unique to the run) is not empty."""
+    order id when ``client_ids`` (a prefix unique to the run) is not empty. ``alone`` says that
+    there is nobody else to trade with: orders then ask for no self-trade prevention."""
 
     def __init__(
-        self, flow: Iterator[Operation], open_orders: OpenOrders, *, client_ids: str = ""
+        self,
+        flow: Iterator[Operation],
+        open_orders: OpenOrders,
+        *,
+        client_ids: str = "",
+        alone: bool = False,
     ) -> None:
         self._flow = flow
+        self._extra = b',"self_trade_prevention":"none"' if alone else b""
         self._open = open_orders
         self._prefix = client_ids
         self._count = itertools.count(1)
@@ -40,6 +47,7 @@ class Composer:
                 if target is not None:
                     actions.append(cancel_action(target))
                 continue
+            members += self._extra
             if self._prefix:
                 members += b',"client_order_id":"%b%d"' % (
                     self._prefix.encode(),

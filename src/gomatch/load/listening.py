@@ -32,7 +32,8 @@ class Listening:
         """By user, in the order of the plan's tokens, and market."""
 
     async def __aenter__(self) -> Self:
-        """Raises LoadError when a subscription is not confirmed within the plan's timeout."""
+        """Raises LoadError when a subscription is refused, or not confirmed within the plan's
+        timeout."""
         plan = self._plan
         self.users = [
             self._stream("orders", self._private(results), token)
@@ -43,8 +44,8 @@ class Listening:
         self._tasks = [asyncio.create_task(stream.run()) for stream in streams]
         try:
             async with asyncio.timeout(plan.timeout):
-                for stream in streams:
-                    await stream.ready.wait()
+                for stream, task in zip(streams, self._tasks, strict=True):
+                    await _until_ready(stream, task)
         except BaseException as error:
             await self._close()
             if isinstance(error, TimeoutError):
@@ -107,3 +108,14 @@ class Listening:
 
     def _public(self, message: StreamMessage, now: float) -> None:
         self._statistics.public_messages += 1
+
+
+async def _until_ready(stream: StreamClient, running: asyncio.Task[None]) -> None:
+    """``running`` is the task of the stream's ``run``; raises what it raises."""
+    waiting = asyncio.create_task(stream.ready.wait())
+    try:
+        await asyncio.wait((waiting, running), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+    if running.done():
+        running.result()

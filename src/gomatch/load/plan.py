@@ -21,6 +21,8 @@ class LoadPlan:
     flight in each market; with ``until_seen`` a request counts as in flight until the results of
     its orders were seen on the user's stream. ``orders`` 0 means as many as fit into ``seconds``.
 
+    ``alone`` says that the only user trades with itself, without self-trade prevention.
+
     ``ring`` above 0 prepares that many operations of each market before the run and goes through
     them again and again, so that making them costs nothing while servers are measured.
     """
@@ -39,6 +41,7 @@ class LoadPlan:
     seed: int = 1
     ring: int = 0
     client_ids: str = ""
+    alone: bool = False
     depth_subscribers: int = 0
     timeout: float = 10.0
 

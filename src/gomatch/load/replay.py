@@ -10,9 +10,9 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from gomatch.errors import ConnectionFailed
 from gomatch.load.actions import Action, Verb
 from gomatch.load.flow import FlowMarket
-from gomatch.load.http import ConnectionFailed
 from gomatch.load.lobster import Recorded, RecordedAmend, RecordedPlace, Recording
 from gomatch.load.pacing import Budget
 from gomatch.load.senders import Sender

@@ -78,7 +78,12 @@ class LoadRun:
                     prefix = f"{plan.client_ids}-{number}-" if plan.client_ids else ""
                     lanes.append(
                         Lane(
-                            composer=Composer(flow, open_orders, client_ids=prefix),
+                            composer=Composer(
+                                flow,
+                                open_orders,
+                                client_ids=prefix,
+                                alone=plan.alone,
+                            ),
                             open_orders=open_orders,
                             fills=listening.fills,
                             sender=self._sender(token, stream),

@@ -7,8 +7,9 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from gomatch.errors import ConnectionFailed
 from gomatch.load.actions import Action, Verb, encode_items
-from gomatch.load.http import ConnectionFailed, HttpAnswer, HttpConnection
+from gomatch.load.http import HttpAnswer, HttpConnection
 from gomatch.load.stream import StreamClient
 from gomatch.load.wire import (
     ItemAnswer,

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import InvalidStatus, WebSocketException
 
-from gomatch.load.http import ConnectionFailed
+from gomatch.errors import ConnectionFailed, LoadError
 from gomatch.load.statistics import Statistics
 from gomatch.load.wire import StreamMessage, stream_decoder
 
@@ -71,21 +71,29 @@ class StreamClient:
         self._waiting: dict[int, asyncio.Future[StreamMessage]] = {}
         self._tag = 0
         self._seen: dict[tuple[str, str], _Position] = {}
+        self._begun = False
         self.ready = asyncio.Event()
         """Set while connected with every subscription confirmed."""
 
     async def run(self) -> None:
-        """Ends only by cancellation."""
+        """Ends by cancellation; raises LoadError when it is refused before it was ever ready."""
         delay = 0.0
         while True:
             await asyncio.sleep(delay)
             try:
                 await self._connected()
                 delay = 0.0
+            except InvalidStatus as error:
+                self._refused(f"HTTP {error.response.status_code}")
             except (OSError, TimeoutError, WebSocketException) as error:
                 self._statistics.failed[f"stream: {type(error).__name__}"] += 1
             self._statistics.reconnects += 1
             delay = min(max(delay * 2, 0.05), _LARGEST_BACKOFF) * random.uniform(0.5, 1.5)
+
+    def _refused(self, why: str) -> None:
+        if not self._begun:
+            raise LoadError(f"{self._url} refused the stream ({why}): is the token right?")
+        self._statistics.failed[f"stream: {why}"] += 1
 
     async def request(self, op: bytes, members: bytes) -> StreamMessage:
         """Send one message of order entry and wait for its answer. Raises ConnectionFailed."""
@@ -147,7 +155,7 @@ class StreamClient:
     async def _read(self, connection: ClientConnection) -> None:
         missing = len(self._subscriptions)
         if not missing:
-            self.ready.set()
+            self._is_ready()
         while True:
             data = await connection.recv(decode=False)
             now = time.perf_counter()
@@ -166,11 +174,15 @@ class StreamClient:
                 self._follow(message, new=True)
                 missing -= 1
                 if missing == 0:
-                    self.ready.set()
+                    self._is_ready()
             else:
-                self._statistics.failed[f"stream: {message.code or kind}"] += 1
+                self._refused(message.code or kind)
                 if kind == "resync_required":
                     self._follow(message, new=True)
+
+    def _is_ready(self) -> None:
+        self._begun = True
+        self.ready.set()
 
     def _follow(self, message: StreamMessage, *, new: bool) -> None:
         """Check that the message continues its subscription; ``new`` ones begin it."""

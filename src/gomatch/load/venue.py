@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from gomatch.errors import LoadError
+from gomatch.errors import ConnectionFailed, LoadError
 from gomatch.load.flow import FlowMarket
 from gomatch.load.http import HttpConnection
 from gomatch.load.wire import MarketAnswer, markets_decoder
@@ -22,11 +22,15 @@ async def load_markets(
     """The markets named, or all that are running. The flow begins at the last price, or
     at 50,000 ticks where there was no trade.
 
-    Raises LoadError when the venue has none of them, or does not answer.
+    Raises LoadError when the venue has none of them, ConnectionFailed when it does not answer.
     """
     connection = HttpConnection(url, timeout=timeout)
     try:
         answer = await connection.request(b"GET", b"/v1/markets")
+    except ConnectionFailed as error:
+        raise ConnectionFailed(
+            f"{url} cannot be reached: {error}; does an API listen there? Give another with --url"
+        ) from error
     finally:
         await connection.close()
     if answer.status != _OK:
@@ -38,9 +42,9 @@ async def load_markets(
     missing = [symbol for symbol in symbols if symbol not in known]
     if missing:
         raise LoadError(f"no such market: {', '.join(missing)}")
-    wanted = symbols or [symbol for symbol, entry in known.items() if entry.state == "Running"]
+    wanted = symbols or [symbol for symbol, entry in known.items() if entry.state == "running"]
     if not wanted:
-        raise LoadError(f"{url} has no running market")
+        raise LoadError(f"{url} has no running market: see `gomatch markets list`")
     return [_flow_market(known[symbol]) for symbol in wanted]
 
 

@@ -8,7 +8,13 @@ from typing import Literal
 
 import msgspec
 
-from gomatch.engine import NOTIONAL_LIMIT, BandMode, MarketConfig, SelfTrade
+from gomatch.engine import (
+    NOTIONAL_LIMIT,
+    BandMode,
+    MarketConfig,
+    SelfTrade,
+    configuration_fault,
+)
 from gomatch.errors import ConfigurationError
 from gomatch.messages.decimals import (
     SCALE,
@@ -100,7 +106,7 @@ class MarketDefinition(msgspec.Struct, frozen=True, dict=True, forbid_unknown_fi
             raise ConfigurationError(f"market {self.symbol}: price_band must be above 0")
         if self.max_open_orders < 0:
             raise ConfigurationError(f"market {self.symbol}: max_open_orders must not be negative")
-        return MarketConfig(
+        config = MarketConfig(
             min_quantity=min_quantity,
             max_quantity=max_quantity,
             max_price=min(NOTIONAL_LIMIT // max_quantity, 1 << 53),
@@ -113,6 +119,14 @@ class MarketDefinition(msgspec.Struct, frozen=True, dict=True, forbid_unknown_fi
             taker_fee=taker_fee,
             max_open_orders=self.max_open_orders,
         )
+        if fault := configuration_fault(config):
+            field = _ENGINE_FIELDS.get(fault, fault)
+            raise ConfigurationError(f"market {self.symbol}: {field} is out of range")
+        return config
+
+
+_ENGINE_FIELDS = {"quantity limits": "max_quantity", "band": "price_band"}
+"""What the engine calls them -> fields of a definition."""
 
 
 def check_identity(definition: MarketDefinition) -> None:

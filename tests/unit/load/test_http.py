@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from gomatch.errors import LoadError
-from gomatch.load.http import AnswerParser, ConnectionFailed, HttpAnswer, HttpConnection
+from gomatch.errors import ConfigurationError, ConnectionFailed
+from gomatch.load.http import AnswerParser, HttpAnswer, HttpConnection
 
 ANSWER = b'HTTP/1.1 201 Created\r\nServer: x\r\nContent-Length: 9\r\n\r\n{"a": 1}\n'
 
@@ -43,5 +43,5 @@ def test_what_is_no_answer_fails_instead_of_hanging(data: bytes) -> None:
 
 @pytest.mark.parametrize("url", ["https://127.0.0.1:1", "127.0.0.1:8080", "http://"])
 def test_addresses_that_it_cannot_use_are_refused(url: str) -> None:
-    with pytest.raises(LoadError):
+    with pytest.raises(ConfigurationError):
         HttpConnection(url)

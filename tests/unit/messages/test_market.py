@@ -54,6 +54,11 @@ def test_every_field_reaches_the_engine_in_its_own_unit() -> None:
         ("min_notional", "-5"),
         ("reference_price", "0.001"),
         ("maker_fee", "abc"),
+        ("maker_fee", "1.1"),
+        ("taker_fee", "-1.1"),
+        ("price_band", "101"),
+        ("max_quantity", "10000001"),
+        ("max_open_orders", 10**10),
         ("max_open_orders", -1),
     ],
 )
