@@ -3,16 +3,26 @@
 set -eu
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
-root=""
-[ "$(id -u)" = 0 ] || root="sudo"
 if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
     echo "gomatch needs Python 3.11 or newer; $python is $("$python" --version 2>&1)" >&2
     exit 1
 fi
+
+install_venv() {
+    root=""
+    [ "$(id -u)" = 0 ] || root="sudo"
+    if command -v apt-get >/dev/null && { [ -z "$root" ] || command -v sudo >/dev/null; }; then
+        echo "This Python has no venv module; installing Debian's python3-venv" >&2
+        $root apt-get update -qq && $root apt-get install -y -qq --no-install-recommends python3-venv && return
+    fi
+    echo "This Python has no venv module, and this account cannot install it." >&2
+    echo "As root run: apt-get install python3-venv (elsewhere: the package with Python's venv). Then run this again." >&2
+    exit 1
+}
+
 if [ ! -x .venv/bin/python ] && ! "$python" -m venv .venv 2>/dev/null; then
     rm -rf .venv
-    echo "This Python has no venv module; installing Debian's python3-venv" >&2
-    $root apt-get update -qq && $root apt-get install -y -qq --no-install-recommends python3-venv
+    install_venv
     "$python" -m venv .venv
 fi
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock

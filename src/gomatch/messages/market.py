@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import cached_property
 from typing import Literal
 
@@ -82,21 +83,14 @@ class MarketDefinition(msgspec.Struct, frozen=True, dict=True, forbid_unknown_fi
     def config(self) -> MarketConfig:
         """The engine's view. Raises ConfigurationError naming the field that cannot work."""
         check_identity(self)
-        try:
-            max_quantity = self.lots(self.max_quantity) if self.max_quantity else 10**9
-            min_quantity = self.lots(self.min_quantity) if self.min_quantity else 1
-            notional_unit = self.tick * self.lot
-            min_notional = (
-                -(-parse_decimal(self.min_notional) * SCALE // notional_unit)
-                if self.min_notional
-                else 0
-            )
-            reference = self.ticks(self.reference_price) if self.reference_price else 0
-            band = parse_decimal(self.price_band)
-            maker_fee = parse_signed_decimal(self.maker_fee)
-            taker_fee = parse_signed_decimal(self.taker_fee)
-        except DecimalError as error:
-            raise ConfigurationError(f"market {self.symbol}: {error}") from error
+        max_quantity = self._parsed("max_quantity", self.lots, 10**9)
+        min_quantity = self._parsed("min_quantity", self.lots, 1)
+        notional = self._parsed("min_notional", parse_decimal)
+        min_notional = -(-notional * SCALE // (self.tick * self.lot))
+        reference = self._parsed("reference_price", self.ticks)
+        band = self._parsed("price_band", parse_decimal)
+        maker_fee = self._parsed("maker_fee", parse_signed_decimal)
+        taker_fee = self._parsed("taker_fee", parse_signed_decimal)
         if not 1 <= min_quantity <= max_quantity:
             raise ConfigurationError(
                 f"market {self.symbol}: min_quantity must be at least one lot and at most "
@@ -123,6 +117,16 @@ class MarketDefinition(msgspec.Struct, frozen=True, dict=True, forbid_unknown_fi
             field = _ENGINE_FIELDS.get(fault, fault)
             raise ConfigurationError(f"market {self.symbol}: {field} is out of range")
         return config
+
+    def _parsed(self, field: str, parse: Callable[[str], int], default: int = 0) -> int:
+        """A field's value, or the default where it is None. Raises ConfigurationError."""
+        text = getattr(self, field)
+        if text is None:
+            return default
+        try:
+            return parse(text)
+        except DecimalError as error:
+            raise ConfigurationError(f"market {self.symbol}: {field}: {error}") from error
 
 
 _ENGINE_FIELDS = {"quantity limits": "max_quantity", "band": "price_band"}

@@ -16,6 +16,7 @@ COMMANDS = (
     "markets",
     "orders",
     "watch",
+    "load",
     "audit",
     "replay",
     "settings",

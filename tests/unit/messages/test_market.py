@@ -63,7 +63,7 @@ def test_every_field_reaches_the_engine_in_its_own_unit() -> None:
     ],
 )
 def test_a_definition_that_cannot_work_is_refused(field: str, value: object) -> None:
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError, match=field):
         msgspec.structs.replace(BTC, **{field: value}).config()
 
 

@@ -25,12 +25,14 @@ class RabbitInstallation:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def find_or_install(tools: Path) -> RabbitInstallation:
-    """The system's RabbitMQ, else the one below ``tools``, else a new one.
+def find(tools: Path) -> RabbitInstallation | None:
+    """The system's RabbitMQ, else the one below ``tools``, else None."""
+    return _of_system() or _unpacked(tools / "rabbitmq")
 
-    Raises ServerError that says what to do when neither is possible.
-    """
-    found = _of_system() or _unpacked(tools / "rabbitmq")
+
+def find_or_install(tools: Path) -> RabbitInstallation:
+    """As `find`, else a new one. Raises ServerError that says what to do when that fails."""
+    found = find(tools)
     if found is not None:
         return found
     if shutil.which("apt-get") is None:
