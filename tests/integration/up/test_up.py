@@ -15,6 +15,7 @@ import pytest
 
 from gomatch.cli.servers.ports import free_port
 from gomatch.cli.servers.process import ServerProcess, is_alive, process_tree
+from tests.fixtures.pasted import code_blocks, indented_lines, paste, start_program
 from tests.fixtures.scraping import scrape_until
 from tests.unit.observability.test_metrics_page import described
 
@@ -76,20 +77,26 @@ def folder(server_folder: Path, tmp_path: Path) -> Path:
 async def test_a_new_user_trades_and_finds_it_again(options: list[str], folder: Path) -> None:
     up = Up(folder, *options)
     try:
-        match = re.search(r"GOMATCH_TOKEN=(\S+)", await up.greeting())
-        assert match is not None
-        headers = {"Authorization": f"Bearer {match[1]}"}
-        order = {"market": "BTC-USDT", "type": "limit", "price": "50000.00", "quantity": "0.01"}
-        async with httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{up.port}", headers=headers, timeout=20
-        ) as client:
-            placed = await client.post("/v1/orders", json={**order, "side": "sell"})
-            assert placed.status_code == 202, placed.text
-            filled = await client.post(
-                "/v1/orders?wait=result",
-                json={**order, "side": "buy", "self_trade_prevention": "none"},
-            )
-            assert filled.json()["order"]["status"] == "filled", filled.text
+        greeting = await up.greeting()
+        export = indented_lines(greeting, "export GOMATCH_TOKEN=")
+        first_order = indented_lines(greeting, "curl")
+        (placed,) = await asyncio.to_thread(paste, export + first_order, port=up.port)
+        assert (placed["status"], placed["market"]) == ("accepted", "BTC-USDT")
+
+        token = export.strip().partition("=")[2]
+        (readme,) = code_blocks("README.md", "sh")
+        placed, filled, traded = await asyncio.to_thread(paste, readme, port=up.port, token=token)
+        assert placed["status"] == "accepted"
+        assert filled["order"]["status"] == "filled"
+        (trade,) = traded["trades"]
+        assert (trade["price"], trade["quantity"], trade["side"]) == ("50000", "0.01", "buy")
+
+        (block,) = code_blocks("docs/api.md", "sh")
+        export += f"export GOMATCH_URL=http://127.0.0.1:{up.port}\n"
+        (placed,) = await asyncio.to_thread(paste, export + block, port=up.port)
+        assert (placed["status"], placed["client_order_id"]) == ("accepted", "my-1")
+
+        await follow_the_example(folder, up.port, token)
         if not options:
             # One process: the API shows the matchers' metrics too, each market with its label.
             seen = await scrape_until(
@@ -108,12 +115,30 @@ async def test_a_new_user_trades_and_finds_it_again(options: list[str], folder: 
     try:
         assert "GOMATCH_TOKEN=" not in await again.greeting()
         async with httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{again.port}", headers=headers, timeout=20
+            base_url=f"http://127.0.0.1:{again.port}", timeout=20
         ) as client:
             trades = (await client.get("/v1/markets/BTC-USDT/trades")).json()["trades"]
             assert [trade["price"] for trade in trades] == ["50000"]
     finally:
         await again.stop()
+
+
+async def follow_the_example(folder: Path, port: int, token: str) -> None:
+    """The client of docs/streams.md places its order and hears of it."""
+    (program,) = code_blocks("docs/streams.md", "python")
+    example = start_program(program, folder, port=port, GOMATCH_KEY=token)
+    log = folder / "example.log"
+    try:
+        async with asyncio.timeout(30):
+            while "'event': 'rested'" not in log.read_text():
+                assert example.running, log.read_text()
+                await asyncio.sleep(0.05)
+    finally:
+        await asyncio.to_thread(example.stop, 10)
+    messages = log.read_text()
+    for kind in ("'type': 'subscribed'", "'type': 'ack', 'results'", "'event': 'accepted'"):
+        assert kind in messages
+    assert "'id': 'first'" in messages
 
 
 async def test_a_second_one_on_the_same_folder_says_which_runs(folder: Path) -> None:
