@@ -54,9 +54,9 @@ class Venue:
         """One command in this process, as the user demo."""
         return run(*arguments, **{**self.variables, "GOMATCH_TOKEN": self.token, **variables})
 
-    def market(self, symbol: str) -> str:
-        """A new market, with whole units as lots, once it is served."""
-        assert self.run("markets", "create", symbol, "--tick", "0.01", "--lot", "1").code == 0
+    def market(self, symbol: str, lot: str = "1") -> str:
+        """A new market with an empty book, once it is served."""
+        assert self.run("markets", "create", symbol, "--tick", "0.01", "--lot", lot).code == 0
 
         def served() -> bool:
             with self.client() as demo:

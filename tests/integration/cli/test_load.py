@@ -141,23 +141,22 @@ def test_wrong_arguments_and_servers_that_are_not_there(venue: Venue) -> None:
 
 
 def test_ctrl_c_ends_it(venue: Venue) -> None:
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command("load", "--orders", "0", "--rate", "20", "--market", "ETH-USDT"),
         cwd=venue.folder,
         env={"PATH": os.environ["PATH"], "GOMATCH_TOKEN": venue.token},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-    )
-    try:
-        before = accepted(venue)
-        wait_for(lambda: accepted(venue) > before)
-        process.send_signal(signal.SIGINT)
-        stdout, said = process.communicate(timeout=20)
-        assert (process.returncode, stdout) == (130, b"")
-        assert b"Traceback" not in said
-    finally:
-        process.kill()
-        process.wait()
+    ) as process:
+        try:
+            before = accepted(venue)
+            wait_for(lambda: accepted(venue) > before)
+            process.send_signal(signal.SIGINT)
+            stdout, said = process.communicate(timeout=20)
+            assert (process.returncode, stdout) == (130, b"")
+            assert b"Traceback" not in said
+        finally:
+            process.kill()
 
 
 def accepted(venue: Venue) -> int:

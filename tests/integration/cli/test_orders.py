@@ -8,10 +8,13 @@ import pytest
 
 from tests.integration.cli.conftest import Venue
 
+MARKET = "ORD-USDT"
+
 
 @pytest.fixture(scope="module")
 def bearer(venue: Venue) -> str:
-    """A user of this module's own."""
+    """A user of this module's own, and its market."""
+    venue.market(MARKET, "0.1")
     token: str = venue.run("keys", "create", "--user", "trader", "--json").json()["token"]
     return token
 
@@ -20,7 +23,7 @@ def test_an_order_from_entry_to_cancel(venue: Venue, bearer: str) -> None:
     def orders(*arguments: str) -> Any:
         return venue.run("orders", *arguments, "--token", bearer, "--json").json()
 
-    place = ("place", "ETH-USDT", "buy", "2", "--price", "1000", "--client-order-id", "cli-1")
+    place = ("place", MARKET, "buy", "2", "--price", "1000", "--client-order-id", "cli-1")
     placed = orders(*place)
     assert (placed["outcome"], placed["order"]["status"]) == ("applied", "open")
     number = placed["order"]["id"]
@@ -30,26 +33,24 @@ def test_an_order_from_entry_to_cancel(venue: Venue, bearer: str) -> None:
     assert amended["order"]["remaining"] == "1.5"
     again = orders("amend", number, "--quantity", "1.5", "--request-id", "am-1")
     assert again["command"] == amended["command"]
-    stop = orders("place", "ETH-USDT", "sell", "1", "--stop-price", "900", "--no-wait")
+    stop = orders("place", MARKET, "sell", "1", "--stop-price", "900", "--no-wait")
     assert stop["status"] == "accepted"
     assert orders("get", stop["id"])["type"] == "stop"
-    listed = orders("list", "--market", "ETH-USDT", "--status", "open", "--status", "waiting")
+    listed = orders("list", "--market", MARKET, "--status", "open", "--status", "waiting")
     assert [order["id"] for order in listed] == [stop["id"], number]
     assert [order["id"] for order in orders("list", "--limit", "1")] == [stop["id"]]
     cancelled = orders("cancel", number, "--request-id", "c-1")
     assert (cancelled["request_id"], cancelled["order"]["status"]) == ("c-1", "cancelled")
-    done = orders("cancel-all", "ETH-USDT", "--request-id", "all-1")
+    done = orders("cancel-all", MARKET, "--request-id", "all-1")
     assert (done["status"], done["cancelled"]) == ("applied", 1)
     orders(*place[:-1], "cli-2")
-    assert orders("cancel-all", "ETH-USDT", "--request-id", "all-1")["command"] == done["command"]
+    assert orders("cancel-all", MARKET, "--request-id", "all-1")["command"] == done["command"]
     assert orders("get", "client:cli-2")["status"] == "open"
-    assert orders("cancel-all", "ETH-USDT")["cancelled"] == 1
+    assert orders("cancel-all", MARKET)["cancelled"] == 1
 
 
 def test_people_read_a_table(venue: Venue, bearer: str) -> None:
-    placed = venue.run(
-        "orders", "place", "ETH-USDT", "buy", "2", "--price", "999", "--token", bearer
-    )
+    placed = venue.run("orders", "place", MARKET, "buy", "2", "--price", "999", "--token", bearer)
     shown = dict(line.split(maxsplit=1) for line in placed.stdout.splitlines())
     assert shown["status"].strip() == "open"
     listed = venue.run("orders", "list", "--token", bearer, "--status", "open").stdout
@@ -61,32 +62,32 @@ def test_people_read_a_table(venue: Venue, bearer: str) -> None:
         "2",
         "0",
     ]
-    done = venue.run("orders", "cancel-all", "ETH-USDT", "--token", bearer)
-    assert (done.code, done.stdout) == (0, "ETH-USDT: cancelled 1\n")
+    done = venue.run("orders", "cancel-all", MARKET, "--token", bearer)
+    assert (done.code, done.stdout) == (0, f"{MARKET}: cancelled 1\n")
 
 
 def test_what_the_venue_refuses_ends_with_1(venue: Venue, bearer: str) -> None:
     for arguments, word in (
-        (("get", "ETH-USDT-999999"), "unknown_order"),
+        (("get", f"{MARKET}-999999"), "unknown_order"),
         (("get", "../../healthz"), "not_found"),
         (("cancel", "nonsense"), "unknown_order"),
         (("place", "NO-SUCH", "buy", "1", "--price", "1"), "unknown_market"),
-        (("place", "ETH-USDT", "buy", "1e3", "--price", "1"), "quantity: "),
-        (("place", "ETH-USDT", "buy", "1", "--price", "1.001"), "off_tick"),
-        (("place", "ETH-USDT", "buy", "1", "--price", "1", "--expires-at", "x"), "expires_at"),
+        (("place", MARKET, "buy", "1e3", "--price", "1"), "quantity: "),
+        (("place", MARKET, "buy", "1", "--price", "1.001"), "off_tick"),
+        (("place", MARKET, "buy", "1", "--price", "1", "--expires-at", "x"), "expires_at"),
         (("list", "--market", "NO-SUCH"), "unknown_market"),
         (("cancel-all", "NO-SUCH"), "unknown_market"),
-        (("cancel-all", "ETH-USDT", "--request-id", "no id"), "invalid_client_id"),
+        (("cancel-all", MARKET, "--request-id", "no id"), "invalid_client_id"),
     ):
         venue.run("orders", *arguments, "--token", bearer).refused(1, word)
-    fok = ("place", "ETH-USDT", "buy", "1", "--price", "1", "--time-in-force", "fok")
+    fok = ("place", MARKET, "buy", "1", "--price", "1", "--time-in-force", "fok")
     venue.run("orders", *fok, "--token", bearer).refused(1, "rejected: unfillable")
     venue.run("orders", "list", "--token", "").refused(1, "unauthenticated", "GOMATCH_TOKEN")
     venue.run("orders", "list", "--token", "gk_x.y").refused(1, "unauthenticated")
 
 
 def test_a_rejection_is_printed_as_json_too(venue: Venue, bearer: str) -> None:
-    fok = ("place", "ETH-USDT", "buy", "1", "--price", "1", "--time-in-force", "fok", "--json")
+    fok = ("place", MARKET, "buy", "1", "--price", "1", "--time-in-force", "fok", "--json")
     done = venue.run("orders", *fok, "--token", bearer)
     assert done.code == 1
     assert '"reason": "unfillable"' in done.stdout
@@ -95,10 +96,10 @@ def test_a_rejection_is_printed_as_json_too(venue: Venue, bearer: str) -> None:
 
 def test_wrong_arguments_are_usage_errors(venue: Venue) -> None:
     for arguments, word in (
-        (("place", "ETH-USDT", "up", "1"), "up"),
-        (("place", "ETH-USDT", "buy"), "quantity"),
-        (("place", "ETH-USDT", "buy", "1", "--time-in-force", "ever"), "--time-in-force"),
-        (("amend", "ETH-USDT-1"), "at least one option"),
+        (("place", MARKET, "up", "1"), "up"),
+        (("place", MARKET, "buy"), "quantity"),
+        (("place", MARKET, "buy", "1", "--time-in-force", "ever"), "--time-in-force"),
+        (("amend", f"{MARKET}-1"), "at least one option"),
         (("list", "--status", "lost"), "--status"),
         (("list", "--limit", "0"), "--limit"),
         (("list", "--url", "ftp://x"), "--url"),
