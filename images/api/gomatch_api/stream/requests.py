@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from gomatch_api import codes
-from gomatch_api.problems import Problem
+from gomatch_api.problems import Problem, ProblemBody
 from gomatch_api.requests import AmendItem, CancelItem, NewOrderRequest
 from gomatch_api.stream.codes import UNKNOWN_CHANNEL
 from gomatch_api.strict_json import decode
@@ -154,6 +154,15 @@ def tag_of(body: bytes) -> str | int | None:
         return _tag_decoder.decode(body).id
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def of_message(problem: ProblemBody) -> ProblemBody:
+    """What a batch item and a path call `id` is `order_id` in a message, whose `id` is its tag."""
+    return msgspec.structs.replace(
+        problem,
+        field="order_id" if problem.field == "id" else problem.field,
+        detail=problem.detail.replace("`id`", "`order_id`"),
+    )
 
 
 def check_channel(request: Subscribe | Unsubscribe) -> None:

@@ -15,6 +15,7 @@ from gomatch_api.feeds import Feeds
 from gomatch_api.markets import Market
 from gomatch_api.problems import Problem
 from gomatch_api.requests import parse_items
+from gomatch_api.responses import ItemResult
 from gomatch_api.stream import requests
 from gomatch_api.stream.codes import (
     ALREADY_AUTHENTICATED,
@@ -101,7 +102,7 @@ class Session:
             case requests.Place():
                 await self._enter(request, self._submit(request, bool(request.wait)))
             case requests.Cancel() | requests.Amend():
-                await self._enter(request, self._submit(request.item(), bool(request.wait)))
+                await self._enter(request, self._submit_change(request))
             case requests.Batch():
                 await self._enter(request, self._submit_batch(request))
             case requests.CancelAll():
@@ -249,6 +250,13 @@ class Session:
     async def _submit(self, item: Any, wait: bool) -> list[Any]:
         principal = self._require(TRADE)
         return list(await self._tools.entry.submit(principal, [item], wait=wait))
+
+    async def _submit_change(self, request: requests.Cancel | requests.Amend) -> list[Any]:
+        results = await self._submit(request.item(), bool(request.wait))
+        for result in results:
+            if isinstance(result, ItemResult) and result.problem is not None:
+                result.problem = requests.of_message(result.problem)
+        return results
 
     async def _submit_batch(self, request: requests.Batch) -> list[Any]:
         principal = self._require(TRADE)
