@@ -123,15 +123,8 @@ def _wrong_texts(body: dict[str, Any], field: str) -> Iterator[Case]:
         bad = ("", " ", "a b", "x" * 65, "\u00e9", "a\u0000", "a/b", LONG)
         texts = dict.fromkeys(bad, "invalid_client_id")
     elif field == "expires_at":
-        bad = (
-            "",
-            "soon",
-            "2100-01-01",
-            "2100-13-01T00:00:00Z",
-            "2100-01-01T00:00:00",
-            "4102444800",
-        )
-        texts = dict.fromkeys((*bad, "2100-01-01T00:00:00.1234567Z", LONG), "invalid_time")
+        times = ("soon", "2100-01-01", "2100-13-01T00:00:00Z", "2100-01-01T00:00:00", "4102444800")
+        texts = dict.fromkeys(("", *times, "2100-01-01T00:00:00.1234567Z", LONG), "invalid_time")
         texts["2020-01-01T00:00:00Z"] = "expiry_in_past"
     elif field == "market":
         texts = dict.fromkeys(("", "btc-usdt", "BTC", "BTC-USDT\u0000"), "unknown_market")

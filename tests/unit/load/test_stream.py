@@ -10,8 +10,9 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
-from websockets.asyncio.server import Request, Response, ServerConnection, serve
+from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 
 from gomatch.errors import ConnectionFailed, LoadError
 from gomatch.load.statistics import Statistics
