@@ -164,3 +164,28 @@ def test_settings_that_cannot_work_are_refused_by_name(variable: str, value: str
     done = run("keys", "list", **{variable: value})
     done.refused(2, variable)
     assert "secret" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "word"),
+    [
+        (("api",), {}, "GOMATCH_SERVER_KEY must have at least 32 bytes"),
+        (("api",), {"GOMATCH_SERVER_KEY": "secret" * 12}, "GOMATCH_SERVER_KEY must be hexadecimal"),
+        (("matcher",), {}, "GOMATCH_MARKET is not set"),
+    ],
+)
+def test_programs_say_what_they_lack(
+    arguments: tuple[str, ...], variables: dict[str, str], word: str
+) -> None:
+    done = subprocess.run(
+        command(*arguments),
+        env={"PATH": os.environ["PATH"], **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert word in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "secret" not in done.stderr
