@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 from typing import Any
 
 import pytest
 
-from tests.integration.cli.conftest import Venue
+from tests.integration.cli.conftest import Venue, run
 
 MARKET = "ORD-USDT"
 
@@ -107,3 +109,32 @@ def test_wrong_arguments_are_usage_errors(venue: Venue) -> None:
         (("burn",), "burn"),
     ):
         venue.run("orders", *arguments).refused(2, word)
+
+
+class Elsewhere(BaseHTTPRequestHandler):
+    """A server that is no gomatch API."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "6")
+        self.end_headers()
+        self.wfile.write(b"<html>")
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Nothing on standard error."""
+
+
+def test_servers_that_are_not_there_or_something_else_end_with_3() -> None:
+    run("orders", "list", "--url", "http://127.0.0.1:1").refused(3, "http://127.0.0.1:1", "--url")
+    with HTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        serving = Thread(target=server.serve_forever)
+        serving.start()
+        try:
+            url = f"http://127.0.0.1:{server.server_address[1]}"
+            for program in ("orders list", "watch A-B --once"):
+                done = run(*program.split(), "--url", url)
+                done.refused(3, url)
+            run("orders", "get", "A-B-1", "--url", url, "--json").refused(3, '"error":"not_an_api"')
+        finally:
+            server.shutdown()
+            serving.join()
