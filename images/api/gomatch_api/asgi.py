@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -24,6 +24,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 RawHeaders = list[tuple[bytes, bytes]]
 
+EXCHANGE_EXTENSION = "gomatch.exchange"
+"""ASGI extension: an Exchange, where the server has one."""
+
 BODY_SECONDS = 20.0
 """Time that a request's body has to arrive."""
 
@@ -34,6 +37,14 @@ _encode = msgspec.json.Encoder().encode
 _JSON = b"application/json"
 
 
+class Exchange(Protocol):
+    """See gomatch_api.http_protocol.HttpExchange."""
+
+    def body(self) -> bytes | None: ...
+
+    def answer(self, status: int, headers: RawHeaders, content: bytes) -> bool: ...
+
+
 class ClientGone(Exception):
     """The client closed the connection before its request was complete."""
 
@@ -41,9 +52,17 @@ class ClientGone(Exception):
 class HotRequest:
     """One request: its parts are read only when asked for."""
 
-    __slots__ = ("_receive", "headers", "keys", "limit", "scope")
+    __slots__ = ("_exchange", "_receive", "headers", "keys", "limit", "scope")
 
-    def __init__(self, scope: Scope, receive: Receive, keys: KeyRing, limit: int) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        keys: KeyRing,
+        limit: int,
+        exchange: Exchange | None = None,
+    ) -> None:
+        self._exchange = exchange
         self.scope = scope
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.keys = keys
@@ -72,6 +91,11 @@ class HotRequest:
             raise Problem(codes.UNSUPPORTED_MEDIA_TYPE, "Send `Content-Type: application/json`.")
         if b"content-encoding" in self.headers:
             raise Problem(codes.UNSUPPORTED_MEDIA_TYPE, "Send the body without an encoding.")
+        whole = self._exchange.body() if self._exchange is not None else None
+        if whole is not None and len(whole) <= self.limit:
+            return whole
+        if whole is not None:
+            raise self._too_large({})
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 return await self._body()
@@ -113,8 +137,11 @@ class HotRequest:
         if size > self.limit:
             # What has not been read by now is not waited for.
             headers = {"connection": "close"} if message.get("more_body") else {}
-            raise Problem(codes.BODY_TOO_LARGE, f"At most {self.limit} bytes.", headers=headers)
+            raise self._too_large(headers)
         return b"".join(parts)
+
+    def _too_large(self, headers: MutableMapping[str, str]) -> Problem:
+        return Problem(codes.BODY_TOO_LARGE, f"At most {self.limit} bytes.", headers=headers)
 
 
 Handler = Callable[[HotRequest], Awaitable[tuple[int, object]]]
@@ -135,11 +162,18 @@ class HotEndpoint:
         self._succeeded = metrics.requests.labels(route, "2xx")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.serve(scope, receive, send, None)
+
+    async def serve(
+        self, scope: Scope, receive: Receive, send: Send, exchange: Exchange | None
+    ) -> None:
+        """``exchange`` saves messages where nothing between server and endpoint wants to see
+        them."""
         began = time.perf_counter()
         headers: RawHeaders
         try:
             status, answer = await self._handler(
-                HotRequest(scope, receive, self._keys, self._limit)
+                HotRequest(scope, receive, self._keys, self._limit, exchange)
             )
             content = _encode(answer)
             headers = [(b"content-type", _JSON)]
@@ -155,8 +189,9 @@ class HotEndpoint:
             self._metrics.unexpected_errors.inc()
             status, content, headers = self._problem(Problem(codes.INTERNAL_ERROR))
         headers.append((b"content-length", b"%d" % len(content)))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": content})
+        if exchange is None or not exchange.answer(status, headers, content):
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": content})
         seconds = time.perf_counter() - began
         if status < 300:
             self._succeeded.observe(seconds)

@@ -1,15 +1,19 @@
-"""uvicorn's HTTP protocol with limits on what comes before a request, and problem documents for
-what is no HTTP at all."""
+"""uvicorn's HTTP protocol with limits on what comes before a request, problem documents for what
+is no HTTP at all, and a short way for requests that came whole."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from gomatch_api import codes
-from gomatch_api.asgi import DISCARD_LIMIT
+from gomatch_api.asgi import DISCARD_LIMIT, EXCHANGE_EXTENSION, RawHeaders
 from gomatch_api.problems import MEDIA_TYPE, Problem, encode
 
 HEAD_LIMIT = 65_536
@@ -19,8 +23,46 @@ HEAD_SECONDS = 20.0
 """Time that a new connection has to send its first request's headers."""
 
 
+class HttpExchange:
+    """One request and its answer, without a message and a wait for each part of them."""
+
+    __slots__ = ("_cycle",)
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+
+    def body(self) -> bytes | None:
+        """The whole body when it has arrived, None when it must be received."""
+        cycle = self._cycle
+        if cycle.more_body or cycle.disconnected or cycle.waiting_for_100_continue:
+            return None
+        cycle.flow.resume_reading()
+        cycle.message_event.clear()
+        body, cycle.body = bytes(cycle.body), bytearray()
+        return body
+
+    def answer(self, status: int, headers: RawHeaders, content: bytes) -> bool:
+        """Write a whole answer at once; ``headers`` have its content-length. False, and nothing
+        was written, when it must be sent instead: the peer reads too slowly, or the connection
+        ends with it."""
+        cycle = self._cycle
+        if cycle.flow.write_paused or cycle.disconnected or not cycle.keep_alive:
+            return False
+        parts = [STATUS_LINE[status]]
+        for name, value in headers:
+            if name == b"connection":
+                return False
+            parts += (name, b": ", value, b"\r\n")
+        parts += (b"\r\n", content)
+        cycle.response_started = cycle.response_complete = True
+        cycle.transport.write(b"".join(parts))
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
+
+
 class HttpProtocol(HttpToolsProtocol):
-    """Pass as ``http`` to uvicorn."""
+    """Pass as ``http`` to uvicorn. Its requests have an HttpExchange under EXCHANGE_EXTENSION."""
 
     _discarded = 0
     _head_bytes = 0
@@ -61,6 +103,11 @@ class HttpProtocol(HttpToolsProtocol):
             self._opening.cancel()
             self._opening = None
         super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        # Extensions are dictionaries by convention only; ours never leaves this process.
+        cycle.scope["extensions"] = {EXCHANGE_EXTENSION: HttpExchange(cycle)}  # type: ignore[dict-item]
+        super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:
         body = encode(Problem(codes.MALFORMED_REQUEST, msg))

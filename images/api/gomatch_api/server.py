@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
+from fastapi import FastAPI
 
 from gomatch_api.app import create_app
 from gomatch_api.http_protocol import HttpProtocol
 from gomatch_api.services import Services
+from gomatch_api.shortcut import HotShortcut
 from gomatch_api.stream import uvicorn_options
 
 BACKLOG = 2_048
@@ -25,9 +27,11 @@ class ApiServer:
     def __init__(self, services: Services, *, host: str, port: int) -> None:
         self._server = _Server(
             uvicorn.Config(
-                create_app(services),
+                _application(services),
                 loop="none",
                 http=HttpProtocol,
+                # Nothing here asks for a client's address.
+                proxy_headers=False,
                 lifespan="off",
                 log_config=None,
                 access_log=False,
@@ -65,6 +69,12 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+def _application(services: Services) -> FastAPI | HotShortcut:
+    app = create_app(services)
+    # Traced requests go through the middleware that traces them.
+    return app if services.tracing.enabled else HotShortcut(app)
 
 
 def _bind(host: str, port: int) -> socket.socket:
