@@ -168,6 +168,7 @@ async def build() -> tuple[OrderService, KeyRing, MarketRegistry, ApiMetrics]:
         health,
         metrics,
         accept_batch=settings.accept_batch,
+        accept_interval=0.0,
         intake_limit=settings.intake_limit,
         backlog_limit=settings.backlog_limit,
     )

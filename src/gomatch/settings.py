@@ -58,6 +58,14 @@ class Settings(BaseSettings):
     accept_batch: int = Field(
         default=500, ge=1, le=5000, description="Most commands in one accepting transaction."
     )
+    accept_interval: float = Field(
+        default=0.005,
+        ge=0,
+        le=0.5,
+        description="Shortest time between the beginnings of two accepting transactions of one "
+        "market: under load more commands share each, and every later hop. An order that comes "
+        "after a quiet moment does not wait.",
+    )
     intake_limit: int = Field(
         default=20_000,
         ge=1,

@@ -1,7 +1,7 @@
 """Acceptance: gives commands their durable place in their market's numbered sequence.
 
-One accepting transaction at a time for each market; what arrives meanwhile is gathered into the
-next one, so that load makes batches larger and not queues longer.
+One accepting transaction at a time for each market, and no two in quick succession; what arrives
+meanwhile is gathered into the next one, so that load makes batches larger and not queues longer.
 """
 
 from __future__ import annotations
@@ -40,6 +40,13 @@ STALL_SECONDS = 2.0
 """An accept that takes longer stops its market's intake here: what waits was never sent and is
 refused at once, so that only the commands already on their way wait for a frozen PostgreSQL."""
 
+ENOUGH = 100
+"""Commands that are worth an accept of their own: they do not wait for others to come."""
+
+LOADED = 4
+"""How far the interval between accepts may stretch, to twice the time that the last one took: a
+busy machine gets larger batches rather than more of them."""
+
 DUPLICATE_ROUNDS = 10
 """Accepts of one plan that may meet client ids taken by another replica at the same moment."""
 
@@ -57,6 +64,9 @@ class _Lane:
     market: Market
     waiting: deque[Submission] = field(default_factory=deque)
     commands: int = 0
+    due: float = 0.0
+    """When the next accept may begin, on the loop's clock."""
+    begin: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
     stalled: bool = False
 
@@ -72,15 +82,21 @@ class IntakeService:
         metrics: ApiMetrics,
         *,
         accept_batch: int,
+        accept_interval: float,
         intake_limit: int,
         backlog_limit: int,
         tracing: Tracing | None = None,
     ) -> None:
+        """``accept_interval`` is the shortest time, in seconds, from the beginning of one accept
+        of a market to that of the next: each has a price here, at the database, the broker and
+        the matcher, whatever it holds. While accepts are slow it is up to LOADED times as long.
+        After a quiet moment nothing waits."""
         self._store = store
         self._publisher = publisher
         self._health = health
         self._metrics = metrics
         self._accept_batch = accept_batch
+        self._accept_interval = accept_interval
         self._intake_limit = intake_limit
         self._backlog_limit = backlog_limit
         self._tracing = tracing or Tracing.off()
@@ -122,6 +138,8 @@ class IntakeService:
             raise Problem(codes.OVERLOADED, retry_after=1)
         lane.waiting.append(submission)
         lane.commands += len(commands)
+        if lane.commands >= ENOUGH:
+            lane.begin.set()
         if lane.task is None:
             lane.task = loop.create_task(self._drain(lane))
         return await future
@@ -134,6 +152,8 @@ class IntakeService:
     async def close(self) -> None:
         """Take nothing more, finish what waits, then flush what is being published."""
         self._closed = True
+        for lane in self._lanes.values():
+            lane.begin.set()
         tasks = [lane.task for lane in self._lanes.values() if lane.task is not None]
         await asyncio.gather(*tasks)
         await self._publisher.close()
@@ -141,6 +161,8 @@ class IntakeService:
     async def _drain(self, lane: _Lane) -> None:
         try:
             while lane.waiting:
+                await self._pause(lane)
+                began = self._loop.time()
                 group = self._gather(lane)
                 stall = self._loop.call_later(STALL_SECONDS, self._stall, lane)
                 try:
@@ -154,8 +176,25 @@ class IntakeService:
                 finally:
                     stall.cancel()
                     lane.stalled = False
+                    lane.due = began + self._spacing(self._loop.time() - began)
         finally:
             lane.task = None
+
+    async def _pause(self, lane: _Lane) -> None:
+        """Let more commands gather, unless the last accept began long ago."""
+        wait = lane.due - self._loop.time()
+        if wait > 0 and lane.commands < ENOUGH and not self._closed:
+            lane.begin.clear()
+            timer = self._loop.call_later(wait, lane.begin.set)
+            try:
+                await lane.begin.wait()
+            finally:
+                timer.cancel()
+
+    def _spacing(self, took: float) -> float:
+        """Seconds from the beginning of an accept that ``took`` so long to the next."""
+        interval = self._accept_interval
+        return min(max(interval, 2 * took), LOADED * interval)
 
     def _gather(self, lane: _Lane) -> list[Submission]:
         """Whole submissions, up to accept_batch commands but at least one."""

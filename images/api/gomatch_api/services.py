@@ -170,6 +170,7 @@ async def _build(
         health,
         metrics,
         accept_batch=settings.accept_batch,
+        accept_interval=settings.accept_interval,
         intake_limit=settings.intake_limit,
         backlog_limit=settings.backlog_limit,
         tracing=tracing,

@@ -252,7 +252,7 @@ class FakeOrders:
 class Venue:
     """An OrderService on stand-ins for two markets, BTC-USDT and ETH-USDT."""
 
-    def __init__(self, **limits: int) -> None:
+    def __init__(self, *, accept_interval: float = 0.0, **limits: int) -> None:
         self.store = FakeIntake()
         self.broker = FakePublisher()
         self.metrics = ApiMetrics()
@@ -267,6 +267,7 @@ class Venue:
             self.health,
             self.metrics,
             accept_batch=limits.get("accept_batch", 500),
+            accept_interval=accept_interval,
             intake_limit=limits.get("intake_limit", 20_000),
             backlog_limit=limits.get("backlog_limit", 200_000),
         )
@@ -280,8 +281,8 @@ class Venue:
         )
 
     @classmethod
-    async def open(cls, **limits: int) -> Venue:
-        venue = cls(**limits)
+    async def open(cls, *, accept_interval: float = 0.0, **limits: int) -> Venue:
+        venue = cls(accept_interval=accept_interval, **limits)
         await venue.markets.refresh()
         return venue
 

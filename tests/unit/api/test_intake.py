@@ -9,6 +9,7 @@ from gomatch.store.records import ClaimKind, ClientClaim
 from gomatch_api import codes
 from gomatch_api.accept_plan import Accepted, Claim
 from gomatch_api.codes import ProblemCode
+from gomatch_api.intake import ENOUGH
 from gomatch_api.problems import Problem
 from tests.unit.api.doubles import Venue
 
@@ -63,6 +64,41 @@ async def test_requests_stay_whole_and_batches_bounded() -> None:
     sizes = [4, 4, 4, 25, 1]
     await asyncio.gather(*(submit(venue, cancels(*range(size))) for size in sizes))
     assert venue.store.batches == [8, 4, 25, 1]
+
+
+async def test_accepts_keep_their_distance_until_enough_waits() -> None:
+    venue = await Venue.open(accept_interval=3600.0)
+    first = await venue.intake.submit(venue.btc, 7, cancels(1))
+    assert list(first.numbers) == [1], "nothing waits after a quiet moment"
+    waiting = [
+        asyncio.create_task(venue.intake.submit(venue.btc, 7, cancels(2))),
+        asyncio.create_task(venue.intake.submit(venue.btc, 8, cancels(3, user=8))),
+    ]
+    done, _ = await asyncio.wait(waiting, timeout=0.05)
+    assert not done
+    many = await venue.intake.submit(venue.btc, 9, cancels(*range(4, 4 + ENOUGH), user=9))
+    assert [list((await task).numbers) for task in waiting] == [[2], [3]]
+    assert many.numbers[0] == 4
+    assert venue.store.batches == [1, 2 + ENOUGH]
+
+
+async def test_what_waits_for_its_distance_is_accepted_when_the_time_has_come() -> None:
+    venue = await Venue.open(accept_interval=0.02)
+    await venue.intake.submit(venue.btc, 7, cancels(1))
+    together = [venue.intake.submit(venue.btc, 7, cancels(order)) for order in (2, 3, 4)]
+    async with asyncio.timeout(10):
+        assert [list(one.numbers) for one in await asyncio.gather(*together)] == [[2], [3], [4]]
+    assert venue.store.batches == [1, 3]
+
+
+async def test_closing_does_not_wait_for_the_distance() -> None:
+    venue = await Venue.open(accept_interval=3600.0)
+    await venue.intake.submit(venue.btc, 7, cancels(1))
+    last = asyncio.create_task(venue.intake.submit(venue.btc, 7, cancels(2)))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await venue.intake.close()
+    assert list((await last).numbers) == [2]
 
 
 async def test_markets_do_not_wait_for_each_other() -> None:
