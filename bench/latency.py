@@ -38,6 +38,7 @@ class Latency:
         rows = [
             ("POST to fill on the owner's WebSocket", report.fill),
             ("POST to acknowledgement", report.acknowledgement),
+            ("of these: sent later than it was due", report.late),
             ("bare commit of one row, idle server", self.commit_before),
             ("bare commit of one row, beside the load", self.commit_under),
         ]

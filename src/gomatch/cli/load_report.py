@@ -14,6 +14,7 @@ def report_view(report: LoadReport) -> RenderableType:
     latencies = (
         ("to the acknowledgement", report.acknowledgement),
         ("to the fill on the stream", report.fill),
+        ("of these, sent late", report.late),
     )
     return Group(
         fields(

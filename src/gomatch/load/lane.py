@@ -91,6 +91,10 @@ class Lane:
     async def run(self) -> None:
         try:
             while await self._budget.sleep_until(due := self._pacer.next_due()):
+                sent = time.perf_counter()
+                self._statistics.late.record(max(0.0, sent - due))
+                # A timer may also be early by its resolution, which is no merit of the venue.
+                due = min(due, sent)
                 count = self._budget.take(self._batch)
                 if not count:
                     return

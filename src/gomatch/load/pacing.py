@@ -53,8 +53,9 @@ class Budget:
 class PoissonPacer:
     """Requests at random times with a mean of ``rate`` a second; 0 is as fast as it goes.
 
-    A request that is late because the one before took long counts its latency from when it was
-    due, so that a stalled server cannot hide its stall.
+    All lanes of a user share one: what is due is sent by whichever lane is free, and waits only
+    while all of them wait for answers. What is sent late counts its latency from when it was due,
+    so that a stalled server cannot hide its stall.
     """
 
     def __init__(self, *, rate: float, seed: int) -> None:

@@ -54,7 +54,3 @@ class LoadPlan:
             raise ConfigurationError(f"batch must be from 1 to {LARGEST_BATCH}")
         if self.window < 1 or self.orders < 0 or self.seconds <= 0 or self.rate < 0:
             raise ConfigurationError("window, orders, duration and rate must not be negative")
-
-    @property
-    def lanes(self) -> int:
-        return len(self.tokens) * len(self.markets) * self.window

@@ -102,6 +102,8 @@ class Replay:
             if not await self._budget.sleep_until(due):
                 return
             elapsed = time.perf_counter() - began
+            if self._speed:
+                self._statistics.late.record(max(0.0, began + elapsed - due))
             end = min(position + self._batch, len(steps))
             ready = position + 1
             while ready < end and self._due(steps[ready]) <= elapsed:

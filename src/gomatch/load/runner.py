@@ -63,7 +63,7 @@ class LoadRun:
 
     def _lanes(self, listening: Listening) -> list[Lane]:
         plan = self._plan
-        rate = plan.rate / plan.batch / plan.lanes
+        rate = plan.rate / plan.batch / (len(plan.tokens) * len(plan.markets))
         lanes: list[Lane] = []
         for market in plan.markets:
             flow: Iterator[Operation] = OrderFlow(market, plan.mix, seed=plan.seed)
@@ -73,6 +73,7 @@ class LoadRun:
                 plan.tokens, listening.users, listening.results, strict=True
             ):
                 open_orders = OpenOrders(seed=plan.seed + len(lanes))
+                pacer = PoissonPacer(rate=rate, seed=plan.seed + len(lanes))
                 for _ in range(plan.window):
                     number = len(lanes)
                     prefix = f"{plan.client_ids}-{number}-" if plan.client_ids else ""
@@ -87,7 +88,7 @@ class LoadRun:
                             open_orders=open_orders,
                             fills=listening.fills,
                             sender=self._sender(token, stream),
-                            pacer=PoissonPacer(rate=rate, seed=plan.seed + number),
+                            pacer=pacer,
                             budget=self._budget,
                             batch=plan.batch,
                             statistics=self.statistics,

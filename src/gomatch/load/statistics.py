@@ -13,7 +13,8 @@ from gomatch.load.histogram import LatencyHistogram, LatencySummary
 class LoadReport(msgspec.Struct, frozen=True):
     """Times in seconds, latencies in milliseconds. ``orders`` counts commands of every kind (new,
     cancel, amend); ``acknowledged`` those that the venue accepted. ``client_cpu`` is the CPU time
-    of this process, the generator."""
+    of this process, the generator. ``late`` is from when a request was due until it was sent, a
+    part of the latencies: the generator's own delay, or the wait while all lanes are busy."""
 
     seconds: float
     orders: int
@@ -31,6 +32,7 @@ class LoadReport(msgspec.Struct, frozen=True):
     client_cpu: float
     acknowledgement: LatencySummary
     fill: LatencySummary
+    late: LatencySummary
 
 
 class Statistics:
@@ -55,6 +57,7 @@ class Statistics:
         self.reconnects = 0
         self.acknowledgement = LatencyHistogram()
         self.fill = LatencyHistogram()
+        self.late = LatencyHistogram()
         self._began = time.perf_counter()
         self._cpu = time.process_time()
         self._ended = 0.0
@@ -90,4 +93,5 @@ class Statistics:
             client_cpu=round((self._cpu_ended or time.process_time()) - self._cpu, 3),
             acknowledgement=self.acknowledgement.summary(),
             fill=self.fill.summary(),
+            late=self.late.summary(),
         )
