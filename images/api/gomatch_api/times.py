@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH = _EPOCH.replace(tzinfo=None)
@@ -21,8 +22,10 @@ def now() -> int:
     return time.time_ns() // 1000
 
 
+@lru_cache(maxsize=1_024)
 def format_time(microseconds: int) -> str:
-    """``2026-11-23T00:00:00.000000Z``."""
+    """``2026-11-23T00:00:00.000000Z``. Cached: all commands of one accept and all events of one
+    batch have the same time."""
     moment = _NAIVE_EPOCH + timedelta(microseconds=microseconds)
     return moment.isoformat(timespec="microseconds") + "Z"
 

@@ -69,3 +69,22 @@ async def test_a_reader_that_never_reads_is_given_up() -> None:
     with pytest.raises(TimeoutError):
         await reader.outbox.run(reader._send)
     await reader.close()
+
+
+async def test_each_message_has_the_whole_time_of_its_own() -> None:
+    reader = Reader(write_timeout=0.5)
+    sent: list[str] = []
+
+    async def slowly(text: str) -> None:
+        if text == "never":
+            await asyncio.Event().wait()
+        await asyncio.sleep(0.1)
+        sent.append(text)
+
+    texts = [str(number) for number in range(8)]  # 0.8 s in all
+    for text in [*texts, "never"]:
+        reader.outbox.put(text)
+    with pytest.raises(TimeoutError):
+        await reader.outbox.run(slowly)
+    assert sent == texts
+    await reader.close()

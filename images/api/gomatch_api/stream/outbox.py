@@ -45,6 +45,8 @@ class Outbox:
         self._idle = asyncio.Event()
         self._idle.set()
         self._closed = False
+        self._sending_since: float | None = None
+        self._watch: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._texts)
@@ -99,24 +101,49 @@ class Outbox:
 
     async def run(self, send: Send) -> None:
         """Send until cancelled or ``send`` raises."""
+        try:
+            async with asyncio.timeout(None) as limit:
+                await self._run(send, limit)
+        finally:
+            if self._watch is not None:
+                self._watch.cancel()
+
+    async def _run(self, send: Send, limit: asyncio.Timeout) -> None:
         texts = self._texts
         while True:
             while texts or self._conflated:
                 while texts:
                     text = texts.popleft()
                     self._size -= len(text)
-                    await self._send(send, text)
+                    await self._send(send, text, limit)
                 if not self._room.is_set():
                     self._room.set()
                 if self._conflated:
                     source = next(iter(self._conflated))
                     del self._conflated[source]
                     for text in source.drain():
-                        await self._send(send, text)
+                        await self._send(send, text, limit)
             self._idle.set()
             self._wake.clear()
             await self._wake.wait()
 
-    async def _send(self, send: Send, text: str) -> None:
-        async with asyncio.timeout(self._write_timeout):
-            await send(text)
+    async def _send(self, send: Send, text: str, limit: asyncio.Timeout) -> None:
+        """One timer looks after all messages: most are handed over at once, and a timer for each
+        would cost more than that."""
+        loop = asyncio.get_running_loop()
+        self._sending_since = loop.time()
+        if self._watch is None:
+            self._watch = loop.call_later(self._write_timeout, self._check, loop, limit)
+        await send(text)
+        self._sending_since = None
+
+    def _check(self, loop: asyncio.AbstractEventLoop, limit: asyncio.Timeout) -> None:
+        """End ``run`` when the message that is being sent has had its time."""
+        self._watch = None
+        if self._sending_since is None:
+            return
+        left = self._sending_since + self._write_timeout - loop.time()
+        if left > 0:
+            self._watch = loop.call_later(left, self._check, loop, limit)
+        else:
+            limit.reschedule(loop.time())
