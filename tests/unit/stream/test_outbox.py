@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from gomatch_api.stream.outbox import Outbox
 from tests.unit.stream.doubles import Reader
 
 
@@ -72,7 +73,7 @@ async def test_a_reader_that_never_reads_is_given_up() -> None:
 
 
 async def test_each_message_has_the_whole_time_of_its_own() -> None:
-    reader = Reader(write_timeout=0.5)
+    outbox = Outbox(limit=100, limit_bytes=1_000, write_timeout=0.5, on_overflow=lambda: None)
     sent: list[str] = []
 
     async def slowly(text: str) -> None:
@@ -83,8 +84,7 @@ async def test_each_message_has_the_whole_time_of_its_own() -> None:
 
     texts = [str(number) for number in range(8)]  # 0.8 s in all
     for text in [*texts, "never"]:
-        reader.outbox.put(text)
+        outbox.put(text)
     with pytest.raises(TimeoutError):
-        await reader.outbox.run(slowly)
+        await outbox.run(slowly)
     assert sent == texts
-    await reader.close()
