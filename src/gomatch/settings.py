@@ -63,8 +63,8 @@ class Settings(BaseSettings):
         ge=0,
         le=0.5,
         description="Shortest time between the beginnings of two accepting transactions of one "
-        "market: under load more commands share each, and every later hop. An order that comes "
-        "after a quiet moment does not wait.",
+        "market: under load more commands share each, and every later hop. Up to six times as "
+        "long while accepts are slow; an order that comes after a quiet moment does not wait.",
     )
     intake_limit: int = Field(
         default=20_000,

@@ -43,9 +43,12 @@ refused at once, so that only the commands already on their way wait for a froze
 ENOUGH = 100
 """Commands that are worth an accept of their own: they do not wait for others to come."""
 
-LOADED = 4
-"""How far the interval between accepts may stretch, to twice the time that the last one took: a
-busy machine gets larger batches rather than more of them."""
+SHARE = 3
+"""An accept is on its way for at most this part of the time: a busy machine gets larger batches
+rather than more of them."""
+
+LOADED = 6
+"""How many times as long as asked for the interval between accepts may get by that."""
 
 DUPLICATE_ROUNDS = 10
 """Accepts of one plan that may meet client ids taken by another replica at the same moment."""
@@ -89,8 +92,8 @@ class IntakeService:
     ) -> None:
         """``accept_interval`` is the shortest time, in seconds, from the beginning of one accept
         of a market to that of the next: each has a price here, at the database, the broker and
-        the matcher, whatever it holds. While accepts are slow it is up to LOADED times as long.
-        After a quiet moment nothing waits."""
+        the matcher, whatever it holds. While accepts are slow it is longer, see SHARE. After a
+        quiet moment nothing waits."""
         self._store = store
         self._publisher = publisher
         self._health = health
@@ -176,7 +179,7 @@ class IntakeService:
                 finally:
                     stall.cancel()
                     lane.stalled = False
-                    lane.due = began + self._spacing(self._loop.time() - began)
+                    lane.due = began + spacing(self._accept_interval, self._loop.time() - began)
         finally:
             lane.task = None
 
@@ -190,11 +193,6 @@ class IntakeService:
                 await lane.begin.wait()
             finally:
                 timer.cancel()
-
-    def _spacing(self, took: float) -> float:
-        """Seconds from the beginning of an accept that ``took`` so long to the next."""
-        interval = self._accept_interval
-        return min(max(interval, 2 * took), LOADED * interval)
 
     def _gather(self, lane: _Lane) -> list[Submission]:
         """Whole submissions, up to accept_batch commands but at least one."""
@@ -358,6 +356,11 @@ def _names(group: Collection[Submission]) -> dict[str, object]:
         "users": sorted({submission.user for submission in group})[:20],
         **log_fields(join(submission.trace for submission in group)),
     }
+
+
+def spacing(interval: float, took: float) -> float:
+    """Seconds from the beginning of an accept that ``took`` so long to that of the next."""
+    return min(max(interval, SHARE * took), LOADED * interval)
 
 
 def _fail(group: Sequence[Submission], problem: Problem) -> None:

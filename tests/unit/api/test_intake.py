@@ -9,7 +9,7 @@ from gomatch.store.records import ClaimKind, ClientClaim
 from gomatch_api import codes
 from gomatch_api.accept_plan import Accepted, Claim
 from gomatch_api.codes import ProblemCode
-from gomatch_api.intake import ENOUGH
+from gomatch_api.intake import ENOUGH, spacing
 from gomatch_api.problems import Problem
 from tests.unit.api.doubles import Venue
 
@@ -403,3 +403,14 @@ async def test_a_client_that_went_away_does_not_disturb_the_others() -> None:
     await asyncio.gather(gone, return_exceptions=True)
     venue.store.gate.set()
     assert (await stays).numbers[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("took", "expected"), [(0.001, 5), (0.002, 6), (0.008, 24), (0.02, 30), (9.0, 30)]
+)
+def test_slow_accepts_move_further_apart_within_bounds(took: float, expected: int) -> None:
+    assert round(spacing(0.005, took) * 1000) == expected
+
+
+def test_without_an_interval_accepts_follow_each_other_at_once() -> None:
+    assert spacing(0.0, 1.0) == 0.0
