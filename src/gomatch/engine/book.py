@@ -23,6 +23,7 @@ class Book:
 
     __slots__ = (
         "asks",
+        "banded",
         "bids",
         "config",
         "high",
@@ -52,6 +53,8 @@ class Book:
         self.last_price = 0
         self.low = 0
         self.high = UNBOUNDED
+        self.banded = False
+        """Whether ``low`` and ``high`` are a price band."""
 
     def side(self, side: Side) -> BookSide:
         return self.bids if side is BUY else self.asks

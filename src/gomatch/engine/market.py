@@ -106,7 +106,7 @@ class Market:
 
     def use(self, config: MarketConfig) -> None:
         self.config = self.book.config = config
-        self.book.low, self.book.high = 0, UNBOUNDED
+        self.book.low, self.book.high, self.book.banded = 0, UNBOUNDED, False
         self.lowest, self.highest = 1, config.max_price
         self.fix_band()
         self._set_limits()
@@ -143,6 +143,7 @@ class Market:
             width = reference * config.band // RATE_SCALE
             book.low = reference - width
             book.high = reference + width
+            book.banded = True
             if config.band_mode is REFUSE:
                 self.lowest = max(1, book.low)
                 self.highest = min(book.high, config.max_price)

@@ -22,6 +22,8 @@ from gomatch.engine.order import Order
 from gomatch.engine.timers import UNBOUNDED
 from gomatch.engine.types import RATE_SCALE, Reason
 
+_ROUND_UP = RATE_SCALE - 1
+
 
 def match(book: Book, taker: Order, limit: int, number: int, out: list[Event]) -> bool:
     """Trade ``taker`` against the other side up to the key ``limit``; price, then time.
@@ -30,34 +32,43 @@ def match(book: Book, taker: Order, limit: int, number: int, out: list[Event]) -
     filled, or cancelled by self-trade prevention. ``number`` is the command's.
     """
     config = book.config
+    maker_fee, taker_fee = config.maker_fee, config.taker_fee
     terms = taker.terms
     user, taker_side, taker_number = terms.user, terms.side, taker.number
     opposite = book.asks if taker_side is BUY else book.bids
-    heap, touched = opposite.heap, book.touched
+    heap, levels = opposite.heap, opposite.levels
+    touched, orders, users_gone = book.touched, book.orders, book.users_gone
+    banded = book.banded
     remaining = taker.remaining
     traded = last_price = 0
     stopped = False
     touched[taker_number] = taker
 
-    while heap and heap[0] <= limit:
-        level = opposite.levels[heap[0]]
+    while heap:
+        key = heap[0]
+        if key > limit:
+            break
+        level = levels[key]
         price = level.price
-        if price < book.low or price > book.high:
+        if banded and (price < book.low or price > book.high):
             stopped = True
             break
         opposite.touched[price] = level
+        queue, head = level.queue, level.head
         while True:
-            maker = level.queue[level.head]
+            maker = queue[head]
             displayed = maker.displayed
             if not displayed:
-                level.head += 1
+                head += 1
                 level.gone -= 1
                 continue
             maker_user = maker.terms.user
             if maker_user == user and (terms.self_trade or config.self_trade) is not NO_PREVENTION:
+                level.head = head
                 taker.remaining = remaining
                 _prevent(book, maker, taker, number, out)
                 remaining = taker.remaining
+                queue, head = level.queue, level.head
                 if remaining and level.displayed:
                     continue
                 break
@@ -82,29 +93,31 @@ def match(book: Book, taker: Order, limit: int, number: int, out: list[Event]) -
                     quantity,
                     maker_remaining,
                     remaining,
-                    -(-value * config.maker_fee // RATE_SCALE),
-                    -(-value * config.taker_fee // RATE_SCALE),
+                    (value * maker_fee + _ROUND_UP) // RATE_SCALE if maker_fee else 0,
+                    (value * taker_fee + _ROUND_UP) // RATE_SCALE if taker_fee else 0,
                 )
             )
             if quantity < displayed:
                 maker.displayed = displayed - quantity
                 break
-            level.head += 1
+            head += 1
             if maker_remaining:
                 book.refill(maker, level, out)
             else:
                 maker.displayed = 0
                 maker.closing = FILLED
-                del book.orders[maker_number]
-                book.users_gone[maker_user] = gone = book.users_gone[maker_user] + 1
+                del orders[maker_number]
+                users_gone[maker_user] = gone = users_gone[maker_user] + 1
                 if not gone & TIDY_MASK:
                     book.tidy_user(maker_user)
                 if not shown:
                     opposite.emptied(level)
+                    head = 0
                     break
             if not remaining:
                 break
-        if level.head > STALE_ALLOWED:
+        level.head = head
+        if head > STALE_ALLOWED:
             level.tidy()
         if not remaining:
             break
@@ -115,7 +128,7 @@ def match(book: Book, taker: Order, limit: int, number: int, out: list[Event]) -
         taker.remaining = remaining
         if not remaining and taker.closing is None:
             taker.closing = FILLED
-            if taker_number in book.orders:
+            if taker_number in orders:
                 book.deregister(taker)
     return stopped
 
