@@ -89,7 +89,7 @@ class Book:
         """Drop the numbers of a user's closed orders once they are the larger part."""
         owned = self.users[user]
         if self.users_gone[user] * 2 > len(owned):
-            owned[:] = [number for number in owned if number in self.orders]
+            owned[:] = filter(self.orders.__contains__, owned)
             self.users_gone[user] = 0
 
     def _forget_users(self) -> None:
