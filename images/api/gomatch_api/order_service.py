@@ -7,7 +7,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gomatch.engine import CancelAll, Command, NewOrder, SetState, TradingState
+from gomatch.engine import CancelAll, Command, NewOrder, TradingState
+from gomatch.messages.trading_state import state_commands
 from gomatch.observability.tracing import Tracing
 from gomatch.store.records import ClaimKind
 from gomatch_api import codes
@@ -105,7 +106,7 @@ class OrderService:
         used before it is the first one that is answered for. Raises Problem."""
         self._admit(principal, TRADE, 1)
         known, number, accepted_at = await self._enter(
-            market, principal.user_id, CancelAll(principal.user_id), request_id
+            market, principal.user_id, [CancelAll(principal.user_id)], request_id
         )
         answer = CancelAllAcknowledgement(
             market=market,
@@ -124,7 +125,7 @@ class OrderService:
         """Ask for a trading state; ``request_id`` as for `cancel_all`. Raises Problem."""
         self._admit(principal, ADMIN, 1)
         _, number, accepted_at = await self._enter(
-            symbol, principal.user_id, SetState(TradingState[state.upper()]), request_id
+            symbol, principal.user_id, state_commands(TradingState[state.upper()]), request_id
         )
         return StateAcknowledgement(
             market=symbol,
@@ -154,28 +155,32 @@ class OrderService:
             raise
 
     async def _enter(
-        self, symbol: str, user: int, command: Command, request_id: str | None
+        self, symbol: str, user: int, commands: Sequence[Command], request_id: str | None
     ) -> tuple[Market, int, int]:
-        """The market, and number and time (microseconds) of the command, or of the first one of
-        this request id. Raises Problem."""
+        """The market, and number and time (microseconds) of the last of the commands, or of the
+        first one of this request id. Raises Problem."""
         try:
             market = self.market(symbol)
             claims: list[Claim] = []
             if request_id is not None:
                 own_id = client_id(request_id, "request_id")
-                digest = digest_of(command, market.symbol)
-                claims = [Claim(0, ClaimKind.REQUEST, own_id, digest)]
+                key = user, ClaimKind.REQUEST, own_id
+                if len(commands) > 1 and await self._client_ids.claims([key]):
+                    # Sent again: what comes before the last is done and may not be done twice.
+                    commands = commands[-1:]
+                digest = digest_of(commands[-1], market.symbol)
+                claims = [Claim(len(commands) - 1, ClaimKind.REQUEST, own_id, digest)]
             accepted = await self._intake.submit(
-                market, user, [command], claims, trace=self._tracing.current_traceparent()
+                market, user, commands, claims, trace=self._tracing.current_traceparent()
             )
-            first = accepted.settled.get(0)
+            first = accepted.settled.get(len(commands) - 1)
             if first is not None and first.conflict:
                 raise _reused(first)
         except Problem as problem:
             self.refusals.whole(problem, user=user)
             raise
         if first is None:
-            return market, accepted.numbers[0], accepted.accepted_at
+            return market, accepted.numbers[-1], accepted.accepted_at
         self._metrics.commands.labels("duplicate").inc()
         return market, first.number, first.accepted_at
 

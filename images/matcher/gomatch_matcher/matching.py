@@ -28,16 +28,30 @@ class Matching:
         """Apply ``taken`` at time max(engine's time, ``now``) in microseconds. Returns None when
         there was neither a command nor an expiry. Numbers in ``skip`` are journaled as rejected.
 
-        Raises EngineFault when the engine raised, with the number of the first command of those
-        that it was given together; it is then in no defined state and must be dropped.
+        Raises EngineFault when the engine raised, or did what cannot be packed, with the number
+        of the first command of those that it was given together, or 0 when it raised as time
+        went on; it is then in no defined state and must be dropped.
         """
-        engine = self.engine
-        previous_sequence = engine.sequence
-        first_number = engine.applied + 1
         events: list[Event] = []
-        skipped = self._apply(taken, now, skip, events)
+        previous_sequence, first_number = self.engine.sequence, self.engine.applied + 1
+        self._advance(now, events)
+        skipped = self._apply(taken, skip, events)
         if not events:
             return None
+        try:
+            return self._matched(taken, events, skipped, previous_sequence, first_number)
+        except Exception as error:
+            raise _fault(taken, first_number, error) from error
+
+    def _matched(
+        self,
+        taken: Taken,
+        events: list[Event],
+        skipped: tuple[int, ...],
+        previous_sequence: int,
+        first_number: int,
+    ) -> MatchedBatch:
+        engine = self.engine
         changes = engine.drain()
         packed = pack_events(events)
         header = engine.header()
@@ -110,14 +124,20 @@ class Matching:
         self._chain = chain
         return batch
 
-    def _apply(
-        self, taken: Taken, now: int, skip: frozenset[int], events: list[Event]
-    ) -> tuple[int, ...]:
+    def _advance(self, now: int, events: list[Event]) -> None:
+        engine = self.engine
+        try:
+            engine.advance(max(engine.time, now), events)
+        except Exception as error:
+            raise EngineFault(
+                f"the engine raised {type(error).__name__} as time went on", number=0, last=0
+            ) from error
+
+    def _apply(self, taken: Taken, skip: frozenset[int], events: list[Event]) -> tuple[int, ...]:
         engine = self.engine
         number = engine.applied + 1
         skipped: list[int] = []
         try:
-            engine.advance(max(engine.time, now), events)
             for segment in taken.segments:
                 number = segment.first
                 if skip and not skip.isdisjoint(range(segment.first, segment.last + 1)):
@@ -125,15 +145,7 @@ class Matching:
                     continue
                 engine.apply_batch(segment.first, segment.commands, events)
         except Exception as error:
-            order, user = _named(taken)
-            raise EngineFault(
-                f"the engine raised {type(error).__name__} at command {number}",
-                number=number,
-                last=taken.segments[-1].last if taken.segments else number,
-                order=order,
-                user=user,
-                trace=taken.trace,
-            ) from error
+            raise _fault(taken, number, error) from error
         return tuple(skipped)
 
     def _apply_with_skips(
@@ -147,6 +159,18 @@ class Matching:
             else:
                 self.engine.apply(number, command, events)
         return skipped
+
+
+def _fault(taken: Taken, number: int, error: Exception) -> EngineFault:
+    order, user = _named(taken)
+    return EngineFault(
+        f"the engine raised {type(error).__name__} at command {number}",
+        number=number,
+        last=taken.segments[-1].last if taken.segments else number,
+        order=order,
+        user=user,
+        trace=taken.trace,
+    )
 
 
 def _named(taken: Taken) -> tuple[int, int]:

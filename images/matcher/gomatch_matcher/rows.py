@@ -71,7 +71,7 @@ def batch_rows(
                 reason = rejected.get(number, Reason.INTERNAL_ERROR)
                 new_orders.append(_rejected_row(market_id, number, command, reason, stamps))
             else:
-                reason_text = reasons.get(number, "")
+                reason_text = _cancel_reason(order, reasons)
                 new_orders.append(_order_row(market_id, order, reason_text, stamps))
     order_updates: list[OrderUpdateRow] = [
         (
@@ -85,7 +85,7 @@ def batch_rows(
             order.remaining,
             order.value,
             order_status(order),
-            reasons.get(number, ""),
+            _cancel_reason(order, reasons),
             time,
             last_sequence,
         )
@@ -93,6 +93,12 @@ def batch_rows(
         if number not in new_numbers
     ]
     return BatchRows(new_orders, order_updates, trades)
+
+
+def _cancel_reason(order: Order, reasons: Mapping[int, Reason]) -> str:
+    """Why it was cancelled. An order that was only reduced (self-trade prevention can do that) has
+    no reason, in whatever batches it and its end came."""
+    return reasons.get(order.number, "") if order.closing is Closing.CANCELLED else ""
 
 
 def order_status(order: Order) -> OrderStatus:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import asyncpg
 
 from gomatch.cache import BookMirror
-from gomatch.engine import Reason, SetState, TradingState
 from gomatch.errors import (
     ConfigurationError,
     EngineFault,
@@ -21,10 +20,8 @@ from gomatch.errors import (
     ForeignCommands,
     StoreUnavailable,
 )
-from gomatch.messages.codec import pack_commands
-from gomatch.messages.market import order_id
 from gomatch.observability import logs
-from gomatch.observability.tracing import Tracing, log_fields
+from gomatch.observability.tracing import Tracing
 from gomatch.settings import Settings
 from gomatch.store import (
     Commits,
@@ -49,6 +46,7 @@ from gomatch_matcher.concurrency import (
     wait_or_stop,
 )
 from gomatch_matcher.fault_points import Checkpoint, no_checkpoint
+from gomatch_matcher.fault_policy import FaultPolicy
 from gomatch_matcher.image_writer import ImageWriter
 from gomatch_matcher.lease_keeper import LeaseKeeper
 from gomatch_matcher.matching import Matching
@@ -58,7 +56,6 @@ from gomatch_matcher.recovery import Recovered, recover
 from gomatch_matcher.term import Caution, Term, TermParts
 
 _log = logs.get(__name__)
-_SECOND_FAULT_SECONDS = 60.0
 _SETTLED_SECONDS = 10.0
 
 
@@ -105,7 +102,6 @@ class MatcherService:
         self._tracing = tracing or Tracing.off()
         self._checkpoint = checkpoint
         self._holder = holder or f"{socket.gethostname()}/{os.getpid()}/{id(self):x}"
-        self._last_fault = float("-inf")
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop``: wait for the lease, lead, hand over. Servers that are away are waited
@@ -201,6 +197,13 @@ class MatcherService:
         _log.info("lease_released", market=self.symbol, epoch=epoch)
 
     async def _lead_terms(self, tools: _Tools, stop: asyncio.Event) -> None:
+        policy = FaultPolicy(
+            market_id=tools.market.market_id,
+            symbol=self.symbol,
+            journal=Journal(tools.pool),
+            intake=Intake(tools.pool),
+            metrics=self._metrics,
+        )
         caution = Caution()
         backoff = Backoff(first=0.05, limit=5.0)
         while True:
@@ -209,7 +212,7 @@ class MatcherService:
                 await self._term(tools, stop, caution)
                 return
             except EngineFault as fault:
-                caution = await self._after_fault(tools, fault, caution)
+                caution = await policy.after(fault, caution, now=wall_clock())
             except ForeignCommands as error:
                 _log.error("foreign_commands", market=self.symbol, why=str(error))
             if time.monotonic() - started > _SETTLED_SECONDS:
@@ -218,36 +221,6 @@ class MatcherService:
             self._metrics.reloads.inc()
             self.status.leading = False
             self._metrics.end_term()
-
-    async def _after_fault(self, tools: _Tools, fault: EngineFault, caution: Caution) -> Caution:
-        """RULES: reload, apply that batch singly, skip the offender; a second fault within a
-        minute halts the market."""
-        named: dict[str, object] = {"market": self.symbol, **log_fields(fault.trace)}
-        if fault.order:
-            named["order"] = order_id(self.symbol, fault.order)
-        if fault.user:
-            named["user"] = fault.user
-        if fault.number > caution.until:
-            _log.error("engine_raised", first=fault.number, why=repr(fault.__cause__), **named)
-            return Caution(until=fault.last, skip=caution.skip)
-        self._metrics.engine_faults.inc()
-        _log.critical(
-            "engine_fault",
-            command=fault.number,
-            why=repr(fault.__cause__),
-            exc_info=fault,
-            **named,
-        )
-        now = time.monotonic()
-        if now - self._last_fault < _SECOND_FAULT_SECONDS:
-            await Intake(tools.pool).accept(
-                tools.market.market_id,
-                bodies=pack_commands([SetState(TradingState.HALTED, Reason.ENGINE_ERROR)]),
-                count=1,
-                backlog_limit=1 << 62,
-            )
-        self._last_fault = now
-        return Caution(until=caution.until, skip=caution.skip | {fault.number})
 
     async def _term(self, tools: _Tools, stop: asyncio.Event, caution: Caution) -> None:
         market, settings = tools.market, self.settings

@@ -84,7 +84,11 @@ class OrderRows:
         self._closed.pop(number, None)
         self._open.pop(number, None)
         (self._open if order.closing is None else self._closed)[number] = self._row(
-            order, order.closing, self._reasons.get(number, ""), (accepted_at, time, sequence)
+            order,
+            order.closing,
+            # What only reduced an order is no reason of its end.
+            self._reasons.get(number, "") if order.closing is Closing.CANCELLED else "",
+            (accepted_at, time, sequence),
         )
 
     async def batch_done(self) -> None:

@@ -9,8 +9,9 @@ from typing import Literal
 
 import asyncpg
 
-from gomatch.engine import Reason, Rejected, SetState, TradingState
+from gomatch.engine import Reason, Rejected, TradingState
 from gomatch.messages.codec import pack_commands, unpack_events
+from gomatch.messages.trading_state import state_commands
 from gomatch.store import Acceptance, Intake, Journal, MarketRecord, Markets
 
 _POLL_SECONDS = 0.05
@@ -28,11 +29,14 @@ class Outcome:
 async def enter_state(
     pool: asyncpg.Pool, record: MarketRecord, state: TradingState, *, backlog_limit: int
 ) -> Acceptance:
-    """Ask for a trading state. Raises BacklogFull, StoreUnavailable."""
+    """Ask for a trading state; the last of what is accepted does it.
+
+    Raises BacklogFull, StoreUnavailable."""
+    commands = state_commands(state, Reason.MANUAL)
     return await Intake(pool).accept(
         record.market_id,
-        bodies=pack_commands([SetState(state, Reason.MANUAL)]),
-        count=1,
+        bodies=pack_commands(commands),
+        count=len(commands),
         backlog_limit=backlog_limit,
     )
 

@@ -220,7 +220,7 @@ def _set_state(output: Output, market: str, state: TradingState, wait: float) ->
             _show_outcome(
                 output,
                 market,
-                await outcome(pool, record, accepted.first, seconds=wait),
+                await outcome(pool, record, accepted.last, seconds=wait),
                 {"state": name},
                 name,
             )

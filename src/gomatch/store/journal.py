@@ -84,6 +84,16 @@ class Journal(PoolUser):
         )
         return [read_journal_row(row) for row in rows]
 
+    async def last_skipped_at(self, market_id: int) -> int | None:
+        """The time (microseconds) of the last batch in which a command was skipped because the
+        engine raised on it; None when there was none."""
+        row = await self._fetchrow(
+            "SELECT time FROM journal WHERE market_id = $1 AND skipped <> '{}'"
+            " ORDER BY last_sequence DESC LIMIT 1",
+            market_id,
+        )
+        return row[0] if row else None
+
     async def rows_after_number(
         self, market_id: int, number: int, *, limit_rows: int = DEFAULT_ROWS
     ) -> list[JournalRow]:

@@ -264,3 +264,26 @@ async def test_a_halted_market_rejects_and_resumes(
     assert (await alice.get("/v1/markets/BTC-USDT")).json()["state"] == "halted"
     assert (await alice.post(path, json={"state": "running"}, headers=admin)).status_code == 202
     assert (await place(alice))["outcome"] == "applied"
+
+
+async def test_closing_a_market_cancels_everybodys_orders_and_only_once(
+    venue: Venue, clients: dict[str, httpx.AsyncClient]
+) -> None:
+    alice = clients["alice"]
+    resting = (await place(alice))["order"]
+    admin = {"Authorization": f"Bearer {await venue.key('root', 'admin')}"}
+    path = "/v1/markets/BTC-USDT/state"
+    close = {"state": "closed", "request_id": "close-1"}
+    first = (await alice.post(path, json=close, headers=admin)).json()
+    await alice.post(path, json={"state": "running"}, headers=admin)
+    later = await place(alice)
+    assert later["outcome"] == "applied"
+    again = (await alice.post(path, json=close, headers=admin)).json()
+    assert again["command"] == first["command"]
+    ended = (await alice.get(f"/v1/orders/{resting['id']}")).json()
+    assert (ended["status"], ended["reason"]) == ("cancelled", "admin")
+    assert (await alice.get(f"/v1/orders/{later['order']['id']}")).json()["status"] == "open"
+    await alice.post(path, json={"state": "closed"}, headers=admin)
+    assert (await place(alice))["reason"] == "market_closed"
+    ended = (await alice.get(f"/v1/orders/{later['order']['id']}")).json()
+    assert (ended["status"], ended["reason"]) == ("cancelled", "admin")

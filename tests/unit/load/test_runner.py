@@ -48,8 +48,3 @@ async def test_who_waits_for_the_beginning_hears_that_there_is_none() -> None:
 def test_plans_that_cannot_work_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
         LoadPlan(**{**PLAN, **change})
-
-
-def test_lanes_are_users_by_markets_by_requests_in_flight() -> None:
-    plan = LoadPlan(**{**PLAN, "tokens": ["a", "b"], "markets": [MARKET] * 3, "window": 4})
-    assert plan.lanes == 24

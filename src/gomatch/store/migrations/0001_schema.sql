@@ -109,6 +109,7 @@ CREATE TABLE journal (
 );
 ALTER TABLE journal ALTER COLUMN events SET STORAGE EXTERNAL;
 CREATE INDEX journal_numbers ON journal (market_id, last_number);
+CREATE INDEX journal_skipped ON journal (market_id, last_sequence) WHERE skipped <> '{}';
 
 CREATE TABLE snapshots (
     market_id integer NOT NULL,
