@@ -19,6 +19,9 @@ from tests.fixtures.venue import Venue
 SMALL_BATCHES = {"GOMATCH_MATCH_BATCH": "5"}
 """So that one request keeps the matcher busy for several commits."""
 
+CLOSE_ACCEPTS = {"GOMATCH_ACCEPT_INTERVAL": "0"}
+"""So that the next message is there when the last command of one is acknowledged."""
+
 PATIENT = {**SMALL_BATCHES, "GOMATCH_DATABASE_TIMEOUT": "60"}
 """Nor does the server end a session that stands inside COMMIT by itself: takeover must."""
 
@@ -39,11 +42,12 @@ async def test_a_matcher_killed_at_a_point_loses_and_doubles_nothing(
         redis_url,
         rabbitmq_url,
         tmp_path,
+        settings=CLOSE_ACCEPTS,
         matcher_settings={**SMALL_BATCHES, **control.environment},
     )
     async with venue, followed(venue) as clients:
         await control.arm(point)
-        sending = asyncio.gather(*(client.send(120, batch=60) for client in clients))
+        sending = asyncio.gather(*(client.send(240, batch=60) for client in clients))
         await control.reached()
         await venue.matchers[0].kill()
         venue.matchers[0].start()

@@ -29,7 +29,13 @@ async def venue_behind(
     link: str, urls: dict[str, str], folder: Path, tcp_proxy: ProxyFactory, **settings: str
 ) -> tuple[Venue, TcpProxy]:
     """A venue whose matcher reaches one of its neighbours through a proxy only."""
-    venue = Venue(urls["postgres"], urls["redis"], urls["rabbitmq"], folder)
+    venue = Venue(
+        urls["postgres"],
+        urls["redis"],
+        urls["rabbitmq"],
+        folder,
+        settings={"GOMATCH_ACCEPT_INTERVAL": "0"},
+    )
     urls = {**urls, "callback": f"grpc://127.0.0.1:{venue.callback_ports[0]}"}
     proxy = await tcp_proxy(urls[link])
     through = proxy.url(urls[link]).removeprefix("grpc://")
@@ -59,7 +65,7 @@ async def test_a_link_cut_at_each_point(
     async with venue, followed(venue) as clients:
         for point in POINTS[link]:
             await control.arm(point)
-            sending = asyncio.gather(*(client.send(60, batch=60) for client in clients))
+            sending = asyncio.gather(*(client.send(120, batch=60) for client in clients))
             await control.reached()
             proxy.cut()
             await control.go_on()
