@@ -19,7 +19,7 @@ def test_a_market_from_its_making_to_its_closing(venue: Venue) -> None:
     made = venue.run("markets", "create", *SOL, "--max-quantity", "50", "--json").json()
     assert (made["market"], made["tick_size"], made["max_quantity"]) == ("SOL-USDT", "0.01", "50")
     wait_for(lambda: find(venue, "SOL-USDT")["leader"] is not None)
-    assert find(venue, "SOL-USDT")["lag"] == 0
+    wait_for(lambda: find(venue, "SOL-USDT")["lag"] == 0)
     with venue.client() as demo:
 
         def place(quantity: str) -> dict[str, Any]:

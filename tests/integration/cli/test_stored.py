@@ -70,7 +70,7 @@ def test_audit_says_what_it_could_not_check(damaged: str) -> None:
     gone = {"GOMATCH_POSTGRES_URL": damaged, "GOMATCH_REDIS_URL": "redis://127.0.0.1:1/0"}
     done = run("audit", **gone)
     assert done.code == 1
-    assert "not checked: BTC-USDT: the Redis mirror cannot be read" in done.stdout
+    assert "could not be checked: BTC-USDT: the Redis mirror cannot be read" in done.stdout
     run("audit", "--market", "NO-SUCH", GOMATCH_POSTGRES_URL=damaged).refused(1, "NO-SUCH")
 
 
