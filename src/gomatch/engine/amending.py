@@ -48,8 +48,11 @@ def judge(order: Order, command: AmendOrder, config: MarketConfig, time: int) ->
     resized = terms.quantity != before.quantity
     repriced = terms.price != before.price
     remaining = order.remaining + terms.quantity - before.quantity
+    reduction = (
+        terms.quantity < before.quantity and replace(terms, quantity=before.quantity) == before
+    )
     fault = (
-        (_size_fault(terms.quantity, remaining, config) if resized else None)
+        (_size_fault(terms.quantity, remaining, config, reduction=reduction) if resized else None)
         or (_price_fault(terms, config) if repriced else None)
         or (_stop_fault(order, terms, config) if terms.stop_price != before.stop_price else None)
         or (_display_fault(terms, before))
@@ -58,14 +61,17 @@ def judge(order: Order, command: AmendOrder, config: MarketConfig, time: int) ->
     )
     if fault is not None:
         return fault
-    reduction = replace(terms, quantity=before.quantity) == before
-    return Amendment(
-        terms, remaining, reduction and terms.quantity < before.quantity, repriced=repriced
-    )
+    return Amendment(terms, remaining, keeps_priority=reduction, repriced=repriced)
 
 
-def _size_fault(quantity: int, remaining: int, config: MarketConfig) -> Reason | None:
+def _size_fault(
+    quantity: int, remaining: int, config: MarketConfig, *, reduction: bool
+) -> Reason | None:
     fault = quantity_fault(quantity, config)
+    if fault is Reason.QUANTITY_TOO_LARGE and reduction:
+        fault = (
+            None  # the maximum was lowered after the order came in: less is better than as it is
+        )
     if fault is None and remaining <= 0:
         return Reason.QUANTITY_FILLED
     return fault

@@ -52,6 +52,7 @@ from gomatch.engine.members import (
 from gomatch.engine.order import TRIGGERED, Closing, Order
 from gomatch.engine.timers import UNBOUNDED, Expiries, Stops
 from gomatch.engine.types import (
+    NOTIONAL_LIMIT,
     RATE_SCALE,
     BandMode,
     MarketConfig,
@@ -327,7 +328,6 @@ class Market:
                 stops.add(order)
                 continue
             order.priority = TRIGGERED
-            book.touched[order.number] = order
             out.append(Triggered(order.number, order.terms.user))
             reason = obstacle(book, order.terms, order.remaining)
             if reason is not None:
@@ -423,6 +423,8 @@ class Market:
             if self.state is AUCTION:
                 price, volume = self.indicative() or (0, 0)
                 uncross(self.book, price, volume, out)
+                if volume:  # or the stops at the new price would end what the auction began
+                    self.fix_band()
                 out.append(Uncrossed(number, price, volume))
             elif self.book.crossed:
                 out.append(Rejected(number, 0, 0, Reason.BOOK_CROSSED))
@@ -431,8 +433,18 @@ class Market:
         out.append(StateChanged(number, command.state, command.reason))
 
     def _configure(self, number: int, command: Configure, out: list[Event]) -> None:
-        if configuration_fault(command.config) is not None:
+        config = command.config
+        if configuration_fault(config) is not None or not self._fits_open_orders(config):
             out.append(Rejected(number, 0, 0, Reason.INVALID_CONFIGURATION))
             return
-        self.use(command.config)
-        out.append(Configured(number, command.config))
+        self.use(config)
+        out.append(Configured(number, config))
+
+    def _fits_open_orders(self, config: MarketConfig) -> bool:
+        """Whether the value of every order, open or to come, stays within NOTIONAL_LIMIT under the
+        valid ``config``. Only another limit makes this look at the orders."""
+        price, quantity = config.max_price, config.max_quantity
+        if (price, quantity) == (self.config.max_price, self.config.max_quantity):
+            return True
+        highest, largest = self.book.extremes()
+        return max(price, highest) * max(quantity, largest) <= NOTIONAL_LIMIT

@@ -51,8 +51,17 @@ def match(book: Book, taker: Order, limit: int, number: int, out: list[Event]) -
         level = levels[key]
         price = level.price
         if banded and (price < book.low or price > book.high):
-            stopped = True
-            break
+            maker = level.front()
+            if not _kept_apart(book, maker, terms):
+                stopped = True
+                break
+            opposite.touched[price] = level
+            taker.remaining = remaining
+            _prevent(book, maker, taker, number, out)
+            remaining = taker.remaining
+            if not remaining:
+                break
+            continue
         opposite.touched[price] = level
         queue, head = level.queue, level.head
         while True:
@@ -133,6 +142,12 @@ def match(book: Book, taker: Order, limit: int, number: int, out: list[Event]) -
     return stopped
 
 
+def _kept_apart(book: Book, maker: Order, terms: NewOrder) -> bool:
+    """Whether self-trade prevention acts where an order with ``terms`` meets ``maker``."""
+    mode = terms.self_trade or book.config.self_trade
+    return maker.terms.user == terms.user and mode is not NO_PREVENTION
+
+
 def _prevent(book: Book, maker: Order, taker: Order, number: int, out: list[Event]) -> None:
     """Keep two orders of one user apart."""
     mode = taker.terms.self_trade or book.config.self_trade
@@ -192,19 +207,22 @@ def limit_key(terms: NewOrder) -> int:
 
 
 def fillable(book: Book, terms: NewOrder, remaining: int) -> bool:
-    """Whether running the order now would fill all ``remaining`` lots of it; changes nothing."""
+    """Whether others would fill all ``remaining`` lots of the order if it ran now; changes
+    nothing."""
     opposite = book.asks if terms.side is BUY else book.bids
     mode = terms.self_trade or book.config.self_trade
-    own = {} if mode is NO_PREVENTION else _own_levels(book, opposite, terms.user)
+    passes = mode is CANCEL_OLDEST or mode is NO_PREVENTION
+    own = _own_levels(book, opposite, terms.user)
     limit = limit_key(terms)
     for level in opposite.walk():
-        if level.key > limit or not book.low <= level.price <= book.high:
+        if level.key > limit:
             return False
-        available = level.displayed + level.hidden
-        if level.key in own:
-            if mode is not CANCEL_OLDEST:
-                return remaining <= _ahead(level, terms.user)
-            available -= own[level.key]
+        lots = own.get(level.key, 0)
+        available = level.displayed + level.hidden - lots
+        if not book.low <= level.price <= book.high and (available or mode is not CANCEL_OLDEST):
+            return False
+        if lots and not passes:
+            return remaining <= _ahead(level, terms.user)
         remaining -= available
         if remaining <= 0:
             return True

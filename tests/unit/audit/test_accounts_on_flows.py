@@ -150,7 +150,13 @@ def keep_the_priority_or_lose_it(events: list[Event], draw: random.Random) -> li
 
 
 def drop(events: list[Event], draw: random.Random) -> list[Event] | None:
-    return _one(events, draw, _Quantities, lambda _: ())
+    """Not a rest that a cancel follows at once: without it an order just came and went."""
+    unseen = {
+        id(one)
+        for one, two in pairwise(events)
+        if isinstance(one, Rested) and isinstance(two, Cancelled)
+    }
+    return _one(events, draw, _Quantities, lambda one: None if id(one) in unseen else ())
 
 
 def double(events: list[Event], draw: random.Random) -> list[Event] | None:

@@ -3,6 +3,7 @@ anew at every step. It shares nothing with the engine but the vocabulary of valu
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -15,6 +16,7 @@ from gomatch.engine import (
     CancelAll,
     Cancelled,
     CancelOrder,
+    Closing,
     Command,
     Configure,
     Configured,
@@ -81,6 +83,16 @@ class Entry:
         return self.type in STOPS and not self.triggered
 
 
+@dataclass(frozen=True)
+class Ended:
+    """What became of an order that is open no more; lots, and price * lots."""
+
+    closing: Closing
+    filled: int
+    cancelled: int
+    value: int
+
+
 def ceiling_fee(value: int, rate: int) -> int:
     exact = Fraction(value * rate, BILLION)
     return -((-exact.numerator) // exact.denominator)
@@ -93,6 +105,7 @@ class ReferenceBook:
         self.config = config or MarketConfig()
         self.state = state
         self.open: list[Entry] = []
+        self.ended: dict[int, Ended] = {}
         self.time = 0
         self.applied = 0
         self.sequence = 0
@@ -153,7 +166,8 @@ class ReferenceBook:
         due = [e for e in self.open if e.expiry and e.expiry <= self.time]
         for entry in sorted(due, key=lambda e: (e.expiry, e.number)):
             self.out.append(Expired(entry.number, entry.user, entry.remaining))
-            self.open.remove(entry)
+            entry.cancelled += entry.remaining
+            self.end(entry, Closing.EXPIRED)
         self.sequence += len(self.out)
         return self.out
 
@@ -161,7 +175,7 @@ class ReferenceBook:
         assert number == self.applied + 1
         self.out = []
         self.number = number
-        self.fix_band()
+        self.fix_band(self.last)
         if isinstance(command, NewOrder):
             self.new(command)
         elif isinstance(command, CancelOrder):
@@ -179,10 +193,22 @@ class ReferenceBook:
         self.sequence += len(self.out)
         return self.out
 
+    def skip(self, number: int, command: Command) -> list[Event]:
+        self.out = []
+        self.number = self.applied = number
+        order = number if isinstance(command, NewOrder) else getattr(command, "order", 0)
+        self.reject(order, getattr(command, "user", 0), Reason.INTERNAL_ERROR)
+        self.sequence += 1
+        return self.out
+
+    @property
+    def next_expiry(self) -> int | None:
+        return min((e.expiry for e in self.open if e.expiry), default=None)
+
     # Helpers
 
-    def fix_band(self) -> None:
-        reference = self.last or self.config.reference_price
+    def fix_band(self, last: int) -> None:
+        reference = last or self.config.reference_price
         if self.config.band_mode is BandMode.NONE or not reference:
             self.low = self.high = None
         else:
@@ -218,6 +244,9 @@ class ReferenceBook:
             else self.config.self_trade
         )
 
+    def kept_apart(self, taker: Entry | NewOrder, maker: Entry) -> bool:
+        return maker.user == taker.user and self.mode(taker) is not SelfTrade.NONE
+
     def rest(self, entry: Entry) -> None:
         entry.shown = min(entry.display, entry.remaining) if entry.display else entry.remaining
         entry.priority = self.next_priority
@@ -241,11 +270,15 @@ class ReferenceBook:
         self.out.append(
             Cancelled(self.number, entry.number, entry.user, quantity, entry.remaining, reason)
         )
-        if not entry.remaining and entry in self.open:
-            self.open.remove(entry)
+        if not entry.remaining:
+            self.end(entry, Closing.CANCELLED)
 
     def cancel(self, entry: Entry, reason: Reason) -> None:
         self.take_off(entry, entry.remaining, reason)
+
+    def end(self, entry: Entry, closing: Closing) -> None:
+        self.open.remove(entry)
+        self.ended[entry.number] = Ended(closing, entry.filled, entry.cancelled, entry.value)
 
     def reject(self, order: int, user: int, reason: Reason) -> None:
         self.out.append(Rejected(self.number, order, user, reason))
@@ -363,11 +396,16 @@ class ReferenceBook:
             if not facing:
                 return False
             maker = facing[0]
-            if not self.reaches(o, maker.price) or not self.in_band(maker.price):
+            if not self.reaches(o, maker.price):
                 return False
-            if maker.user == o.user and self.mode(o) is not SelfTrade.NONE:
+            if self.kept_apart(o, maker):
                 if self.mode(o) is not SelfTrade.CANCEL_OLDEST:
                     return False
+                facing.remove(maker)
+                continue
+            if not self.in_band(maker.price):
+                return False
+            if maker.user == o.user:
                 facing.remove(maker)
                 continue
             lots = min(remaining, maker.shown)
@@ -390,17 +428,17 @@ class ReferenceBook:
             if not facing or not self.reaches(entry, facing[0].price):
                 break
             maker = facing[0]
-            if not self.in_band(maker.price):
+            if self.kept_apart(entry, maker):
+                self.prevent(maker, entry)
+            elif not self.in_band(maker.price):
                 stopped = True
                 break
-            if maker.user == entry.user and self.mode(entry) is not SelfTrade.NONE:
-                self.prevent(maker, entry)
             else:
                 self.trade(maker, entry, entry, maker.price, min(entry.remaining, maker.shown))
                 self.after_fill(maker)
         if not entry.remaining:
             if entry in self.open:
-                self.open.remove(entry)
+                self.end(entry, Closing.FILLED)
         elif stopped:
             self.cancel(entry, Reason.PRICE_BAND)
             if self.config.band_mode is BandMode.HALT:
@@ -451,7 +489,7 @@ class ReferenceBook:
     def after_fill(self, entry: Entry) -> None:
         """A resting order has traded: it is gone, or shows its next slice when one is used up."""
         if not entry.remaining:
-            self.open.remove(entry)
+            self.end(entry, Closing.FILLED)
         elif not entry.shown:
             self.rest(entry)
 
@@ -506,12 +544,14 @@ class ReferenceBook:
         if [quantity, price, display, stop_price, expiry] == [None] * 5:
             return Reason.NOTHING_TO_AMEND
         total = e.quantity if quantity is None else quantity
+        only_quantity = [price, display, stop_price, expiry] == [None] * 4
+        keeps = only_quantity and total < e.quantity
         if quantity is not None:
             if quantity <= 0:
                 return Reason.INVALID_QUANTITY
             if quantity < c.min_quantity:
                 return Reason.QUANTITY_TOO_SMALL
-            if quantity > c.max_quantity:
+            if quantity > c.max_quantity and not keeps:
                 return Reason.QUANTITY_TOO_LARGE
             if quantity - e.filled - e.cancelled <= 0:
                 return Reason.QUANTITY_FILLED
@@ -540,8 +580,6 @@ class ReferenceBook:
         judged = limit and (quantity is not None or price is not None)
         if judged and limit * total < c.min_notional:
             return Reason.NOTIONAL_TOO_SMALL
-        only_quantity = [price, display, stop_price, expiry] == [None] * 4
-        keeps = only_quantity and total < e.quantity
         if not keeps:
             if self.state is TradingState.CANCEL_ONLY:
                 return Reason.MARKET_CANCEL_ONLY
@@ -588,7 +626,9 @@ class ReferenceBook:
         fine = (
             1 <= c.min_quantity <= c.max_quantity <= 10**12
             and c.max_price >= 1
-            and c.max_price * c.max_quantity <= 2**62
+            and max([c.max_price, *(e.price for e in self.open)])
+            * max([c.max_quantity, *(e.quantity for e in self.open)])
+            <= 2**62
             and 0 <= c.min_notional <= c.max_price * c.max_quantity
             and c.self_trade is not SelfTrade.DEFAULT
             and 0 <= c.band <= 100 * BILLION
@@ -620,12 +660,19 @@ class ReferenceBook:
         self.out.append(StateChanged(self.number, command.state, command.reason))
 
     def indicative(self) -> tuple[int, int] | None:
-        """Every tick is tried."""
+        """Every tick is tried; where they are many, every one at which an order begins or ends to
+        count, and the reference."""
         bids, asks = self.queue(Side.BUY), self.queue(Side.SELL)
         if not bids or not asks or bids[0].price < asks[0].price:
             return None
+        reference = self.last or self.config.reference_price
+        low, high = asks[0].price, bids[0].price
+        ticks: Iterable[int] = range(low, high + 1)
+        if high - low > 50:
+            near = {e.price + step for e in [*bids, *asks] for step in (-1, 0, 1)}
+            ticks = sorted(p for p in near | {reference} if low <= p <= high)
         results = []
-        for price in range(asks[0].price, bids[0].price + 1):
+        for price in ticks:
             buying = sum(e.remaining for e in bids if e.price >= price)
             selling = sum(e.remaining for e in asks if e.price <= price)
             results.append((price, min(buying, selling), buying - selling))
@@ -638,7 +685,6 @@ class ReferenceBook:
             return max(prices), volume
         if all(s < 0 for _, _, s in results):
             return min(prices), volume
-        reference = self.last or self.config.reference_price
         if not reference:
             return min(prices), volume
         return min(prices, key=lambda p: (abs(p - reference), p)), volume
@@ -646,6 +692,8 @@ class ReferenceBook:
     def uncross(self) -> None:
         price, volume = self.indicative() or (0, 0)
         left = volume
+        if volume:
+            self.fix_band(price)
         while left:
             buy, sell = self.queue(Side.BUY)[0], self.queue(Side.SELL)[0]
             assert buy.price >= price >= sell.price

@@ -22,6 +22,7 @@ from gomatch.engine import (
     TimeInForce,
     Traded,
     TradingState,
+    Triggered,
 )
 
 
@@ -160,3 +161,30 @@ def test_a_gap_of_prices_has_no_auction_volume() -> None:
     assert book.engine.indicative() is None
     book.limit(Side.SELL, 1, 101, user=2)
     assert book.engine.indicative() is None
+
+
+def test_stops_still_run_in_order_after_their_stale_entries_were_dropped() -> None:
+    """Most wait far away and are amended again and again; some are near and stay as they are."""
+    book = Book()
+    near = {
+        side: [
+            book.apply(NewOrder(1, side, OrderType.STOP, 1, stop_price=price)) for price in prices
+        ]
+        for side, prices in ((Side.BUY, (103, 102, 102)), (Side.SELL, (98, 99, 99)))
+    }
+    far = [
+        book.apply(NewOrder(2, side, OrderType.STOP, 1, stop_price=price))
+        for _ in range(40)
+        for side, price in ((Side.BUY, 9_000), (Side.SELL, 2))
+    ]
+    for turn in range(1, 30):
+        for n, number in enumerate(far):
+            book.apply(AmendOrder(2, number, stop_price=1 + turn % 2 if n % 2 else 9_000 + turn))
+    for price, maker in ((103, Side.SELL), (98, Side.BUY)):
+        book.limit(maker, 9, price, user=3)
+        book.events.clear()
+        book.limit(Side.BUY if maker is Side.SELL else Side.SELL, 1, price, user=4)
+        ran = [event.order for event in book.events if isinstance(event, Triggered)]
+        first, *others = near[Side.BUY if maker is Side.SELL else Side.SELL]
+        assert ran == [*others, first]
+    book.check()

@@ -78,8 +78,8 @@ def test_fill_or_kill_takes_all_or_changes_nothing() -> None:
         (SelfTrade.DECREMENT, 5, False),
         (SelfTrade.CANCEL_OLDEST, 14, True),
         (SelfTrade.CANCEL_OLDEST, 15, False),
-        (SelfTrade.NONE, 17, True),
-        (SelfTrade.NONE, 18, False),
+        (SelfTrade.NONE, 14, True),
+        (SelfTrade.NONE, 15, False),
     ],
 )
 def test_fill_or_kill_knows_self_trade_prevention(
