@@ -423,8 +423,7 @@ class Market:
             if self.state is AUCTION:
                 price, volume = self.indicative() or (0, 0)
                 uncross(self.book, price, volume, out)
-                if volume:  # or the stops at the new price would end what the auction began
-                    self.fix_band()
+                self.fix_band()  # by the price before, the first stop would halt the market again
                 out.append(Uncrossed(number, price, volume))
             elif self.book.crossed:
                 out.append(Rejected(number, 0, 0, Reason.BOOK_CROSSED))
