@@ -55,7 +55,6 @@ def match(book: Book, taker: Order, limit: int, number: int, out: list[Event]) -
             if not _kept_apart(book, maker, terms):
                 stopped = True
                 break
-            opposite.touched[price] = level
             taker.remaining = remaining
             _prevent(book, maker, taker, number, out)
             remaining = taker.remaining

@@ -77,6 +77,17 @@ def test_what_changes_neither_limit_is_taken_with_any_order_open() -> None:
     assert venue.refusal() is None
 
 
+def test_an_old_order_counts_though_one_limit_stays_as_it_is() -> None:
+    venue = Venue()
+    venue.apply(Configure(SMALL))
+    venue.limit(1, SELL, 1_000, SMALL.max_price)
+    low = replace(SMALL, max_quantity=10, max_price=50)
+    venue.apply(Configure(low))
+    for change in ({"max_quantity": 1_001}, {"max_price": SMALL.max_price + 1}):
+        venue.apply(Configure(replace(low, **change)))
+        assert venue.refusal() == Reason.INVALID_CONFIGURATION
+
+
 def test_the_largest_order_trades_and_its_value_fits() -> None:
     venue = Venue(max_price=1 << 53, max_quantity=1 << 9, taker_fee=10**9)
     venue.stop(3, BUY, 1, 1 << 53, price=1 << 53)
