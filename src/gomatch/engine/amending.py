@@ -69,9 +69,7 @@ def _size_fault(
 ) -> Reason | None:
     fault = quantity_fault(quantity, config)
     if fault is Reason.QUANTITY_TOO_LARGE and reduction:
-        fault = (
-            None  # the maximum was lowered after the order came in: less is better than as it is
-        )
+        fault = None  # the maximum was lowered since the order came in, and less is never worse
     if fault is None and remaining <= 0:
         return Reason.QUANTITY_FILLED
     return fault

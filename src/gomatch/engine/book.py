@@ -98,15 +98,16 @@ class Book:
             del self.users[user], self.users_gone[user]
         self.users_kept = max(USERS_KEPT, 2 * len(self.users))
 
-    def extremes(self) -> tuple[int, int]:
-        """The highest price in ticks and the largest quantity in lots of any open order; looks at
-        them all."""
-        highest = largest = 0
+    def extremes(self) -> tuple[int, int, int]:
+        """The highest price in ticks, the largest quantity in lots and the largest value traded of
+        any open order; looks at them all."""
+        highest = largest = value = 0
         for order in self.orders.values():
             terms = order.terms
             highest = max(highest, terms.price)
             largest = max(largest, terms.quantity)
-        return highest, largest
+            value = max(value, order.value)
+        return highest, largest, value
 
     def count(self, user: int) -> int:
         """How many open orders the user has."""

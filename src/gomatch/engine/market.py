@@ -440,10 +440,11 @@ class Market:
         out.append(Configured(number, config))
 
     def _fits_open_orders(self, config: MarketConfig) -> bool:
-        """Whether the value of every order, open or to come, stays within NOTIONAL_LIMIT under the
-        valid ``config``. Only another limit makes this look at the orders."""
+        """Whether price * quantity stays within NOTIONAL_LIMIT, and the value of every order within
+        64 bits, under the valid ``config``. Only another limit makes this look at the orders."""
         price, quantity = config.max_price, config.max_quantity
         if (price, quantity) == (self.config.max_price, self.config.max_quantity):
             return True
-        highest, largest = self.book.extremes()
-        return max(price, highest) * max(quantity, largest) <= NOTIONAL_LIMIT
+        highest, largest, traded = self.book.extremes()
+        most = max(price, highest) * max(quantity, largest)
+        return most <= NOTIONAL_LIMIT and traded + most < 2 * NOTIONAL_LIMIT

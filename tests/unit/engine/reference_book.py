@@ -623,12 +623,14 @@ class ReferenceBook:
 
     def configure(self, command: Configure) -> None:
         c = command.config
+        most = max([c.max_price, *(e.price for e in self.open)]) * max(
+            [c.max_quantity, *(e.quantity for e in self.open)]
+        )
         fine = (
             1 <= c.min_quantity <= c.max_quantity <= 10**12
             and c.max_price >= 1
-            and max([c.max_price, *(e.price for e in self.open)])
-            * max([c.max_quantity, *(e.quantity for e in self.open)])
-            <= 2**62
+            and most <= 2**62
+            and all(e.value + most <= 2**63 - 1 for e in self.open)
             and 0 <= c.min_notional <= c.max_price * c.max_quantity
             and c.self_trade is not SelfTrade.DEFAULT
             and 0 <= c.band <= 100 * BILLION

@@ -10,6 +10,7 @@ from gomatch.engine import (
     AmendOrder,
     BandMode,
     Cancelled,
+    CancelOrder,
     Configure,
     Engine,
     Event,
@@ -86,6 +87,29 @@ def test_an_old_order_counts_though_one_limit_stays_as_it_is() -> None:
     for change in ({"max_quantity": 1_001}, {"max_price": SMALL.max_price + 1}):
         venue.apply(Configure(replace(low, **change)))
         assert venue.refusal() == Reason.INVALID_CONFIGURATION
+
+
+def test_what_an_order_has_traded_for_counts_when_the_limits_change() -> None:
+    """It sells to higher bids, and is amended to the largest quantity under the next limits."""
+    venue = Venue(max_price=1 << 53, max_quantity=1 << 9)
+    venue.limit(2, BUY, 511, 1 << 53)
+    order = venue.limit(1, SELL, 512, 1)
+    venue.apply(Configure(MarketConfig(max_price=1 << 32, max_quantity=1 << 30)))
+    venue.state(TradingState.AUCTION)
+    venue.limit(2, BUY, (1 << 30) - 512, 1 << 32)
+    venue.apply(AmendOrder(1, order, quantity=1 << 30))
+    venue.apply(AmendOrder(1, order, price=1 << 32))
+    venue.state(TradingState.RUNNING)
+    venue.apply(AmendOrder(1, order, price=1))
+    image = venue.engine.order(order)
+    assert image is not None
+    assert 0 < (1 << 63) - image.value < 1 << 54
+    low = MarketConfig(max_price=1 << 25, max_quantity=1 << 30)
+    venue.apply(Configure(low))
+    assert venue.refusal() == Reason.INVALID_CONFIGURATION
+    venue.apply(CancelOrder(1, order))
+    venue.apply(Configure(low))
+    assert venue.engine.config == low
 
 
 def test_the_largest_order_trades_and_its_value_fits() -> None:
