@@ -11,14 +11,20 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from gomatch.errors import ConfigurationError
 
 
 class Settings(BaseSettings):
     """Durations are seconds unless the name says otherwise."""
 
-    model_config = SettingsConfigDict(env_prefix="GOMATCH_", extra="ignore", frozen=True)
+    # Without the input: passwords and keys would stand in every message about a wrong value.
+    model_config = SettingsConfigDict(
+        env_prefix="GOMATCH_", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     # Servers
     postgres_url: SecretStr = Field(
@@ -194,6 +200,22 @@ _SCHEMES = {
     "redis_url": ("redis", "rediss", "unix"),
     "amqp_url": ("amqp", "amqps"),
 }
+
+
+def load_settings() -> Settings:
+    """From the environment. Raises ConfigurationError naming what cannot be used."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"GOMATCH_{'_'.join(map(str, each['loc'])).upper()}: {_said(each)}"
+            for each in error.errors(include_url=False, include_input=False)
+        )
+        raise ConfigurationError(wrong) from error
+
+
+def _said(refusal: ErrorDetails) -> str:
+    return refusal["msg"].removeprefix("Value error, ")
 
 
 def check_url(url: str, schemes: Sequence[str]) -> None:

@@ -3,11 +3,11 @@
 import sys
 
 from gomatch.errors import GomatchError
-from gomatch.settings import Settings
+from gomatch.settings import load_settings
 from gomatch_api.main import run
 
 if __name__ == "__main__":
     try:
-        run(Settings())
+        run(load_settings())
     except (GomatchError, OSError) as error:
         sys.exit(f"gomatch_api: {error}")

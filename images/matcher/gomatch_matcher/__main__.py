@@ -1,5 +1,13 @@
-from gomatch.settings import Settings
+"""``python -m gomatch_matcher``."""
+
+import sys
+
+from gomatch.errors import GomatchError
+from gomatch.settings import load_settings
 from gomatch_matcher.main import run
 
 if __name__ == "__main__":
-    run(Settings())
+    try:
+        run(load_settings())
+    except (GomatchError, OSError) as error:
+        sys.exit(f"gomatch_matcher: {error}")

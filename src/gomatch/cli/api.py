@@ -5,7 +5,8 @@ from __future__ import annotations
 import typer
 
 from gomatch.cli.output import Output
-from gomatch.cli.session import load_settings, run_program
+from gomatch.cli.session import run_program
+from gomatch.settings import load_settings
 from gomatch_api.main import run
 
 

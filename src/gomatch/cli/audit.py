@@ -12,7 +12,8 @@ from rich.text import Text
 from gomatch.audit import AuditReport
 from gomatch.audit import audit as run_audit
 from gomatch.cli.output import CommandFailed, ExitCode, JsonOption, Output
-from gomatch.cli.session import database, load_settings, run
+from gomatch.cli.session import database, run
+from gomatch.settings import load_settings
 
 
 def register(app: typer.Typer) -> None:

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from gomatch.cli.output import CommandFailed, ExitCode, JsonOption, Output, fields, table
-from gomatch.cli.session import database, load_settings, run
+from gomatch.cli.session import database, run
 from gomatch.errors import ConfigurationError
 from gomatch.messages.credentials import derive_secret, parse_server_key, token
+from gomatch.settings import load_settings
 from gomatch.store import ApiKeyRecord, ApiKeys
 
 SCOPES = ("read", "trade", "admin")

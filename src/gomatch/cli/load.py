@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from gomatch.cli.http import DEFAULT_URL, UrlOption, check_url
 from gomatch.cli.load_report import report_view
 from gomatch.cli.output import CommandFailed, ExitCode, JsonOption, Output
-from gomatch.cli.session import database, load_settings, run_program
+from gomatch.cli.session import database, run_program
 from gomatch.errors import ConfigurationError
 from gomatch.load.lobster import read_recording
 from gomatch.load.plan import LARGEST_BATCH, LoadPlan, Via
@@ -25,6 +25,7 @@ from gomatch.load.runner import LoadRun
 from gomatch.load.statistics import LoadReport, Statistics
 from gomatch.load.venue import load_markets
 from gomatch.messages.credentials import derive_secret, parse_server_key, token
+from gomatch.settings import load_settings
 from gomatch.store import ApiKeys
 
 _REFRESH_SECONDS = 0.25

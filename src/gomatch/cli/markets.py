@@ -28,11 +28,11 @@ from gomatch.cli.market_options import (
     split_symbol,
 )
 from gomatch.cli.output import CommandFailed, ExitCode, JsonOption, Output, fields, table
-from gomatch.cli.session import database, load_settings, run
+from gomatch.cli.session import database, run
 from gomatch.engine import TradingState
 from gomatch.errors import ConfigurationError, UnknownMarket
 from gomatch.messages.market import MarketDefinition
-from gomatch.settings import Settings
+from gomatch.settings import Settings, load_settings
 from gomatch.store import Leadership, LeaseHolder, MarketHead, MarketRecord, Markets
 
 MarketArgument = Annotated[str, typer.Argument(metavar="MARKET", help="For example BTC-USDT.")]

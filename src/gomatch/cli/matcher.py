@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from gomatch.cli.output import Output
-from gomatch.cli.session import load_settings, run_program
+from gomatch.cli.session import run_program
+from gomatch.settings import load_settings
 from gomatch_matcher.main import run
 
 

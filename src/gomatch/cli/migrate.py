@@ -5,7 +5,8 @@ from __future__ import annotations
 import typer
 
 from gomatch.cli.output import JsonOption, Output
-from gomatch.cli.session import load_settings, run
+from gomatch.cli.session import run
+from gomatch.settings import load_settings
 from gomatch.store import migrate as migrate_database
 
 

@@ -8,8 +8,9 @@ import msgspec
 import typer
 
 from gomatch.cli.output import CommandFailed, ExitCode, Output
-from gomatch.cli.session import database, load_settings, run
+from gomatch.cli.session import database, run
 from gomatch.messages.codec import unpack_events
+from gomatch.settings import load_settings
 from gomatch.store import Journal, Markets
 
 

@@ -8,8 +8,6 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 import typer
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from gomatch.cli.output import CommandFailed, ExitCode, Output
 from gomatch.errors import (
@@ -66,22 +64,6 @@ def _advice(error: GomatchError) -> str:
             "`gomatch up`"
         )
     return ""
-
-
-def load_settings() -> Settings:
-    """From the environment. Raises ConfigurationError naming what cannot be used."""
-    try:
-        return Settings()
-    except ValidationError as error:
-        wrong = "; ".join(
-            f"GOMATCH_{'_'.join(map(str, each['loc'])).upper()}: {_said(each)}"
-            for each in error.errors(include_url=False, include_input=False)
-        )
-        raise ConfigurationError(wrong) from error
-
-
-def _said(refusal: ErrorDetails) -> str:
-    return refusal["msg"].removeprefix("Value error, ")
 
 
 @asynccontextmanager

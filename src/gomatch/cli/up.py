@@ -23,10 +23,10 @@ from gomatch.cli.local.first_run import prepare_database
 from gomatch.cli.local.folder import DataFolder
 from gomatch.cli.output import Output
 from gomatch.cli.servers import LocalServer, PostgresServer, RabbitServer, RedisServer
-from gomatch.cli.session import load_settings, run_program
+from gomatch.cli.session import run_program
 from gomatch.errors import ConfigurationError
 from gomatch.observability import logs
-from gomatch.settings import Settings
+from gomatch.settings import Settings, load_settings
 
 
 def register(app: typer.Typer) -> None:
