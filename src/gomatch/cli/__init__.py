@@ -29,7 +29,7 @@ _COMMANDS = (
     "api",
     "matcher",
 )
-_EXTRAS = {"api": "api", "up": "api,local", "matcher": "api"}
+_EXTRAS = {"api": "api", "up": "api,local", "matcher": "matcher"}
 _HELP = "An order-matching venue."
 _EPILOG = (
     "Exit codes: 0 done, 1 refused or damage found, 2 command line or settings cannot work, "

@@ -45,16 +45,17 @@ def test_an_unknown_command_is_a_usage_error() -> None:
     assert CliRunner().invoke(application(["nonsense"]), ["nonsense"]).exit_code == 2
 
 
+@pytest.mark.parametrize("command", ["api", "matcher"])
 def test_a_command_whose_libraries_are_missing_says_how_to_get_them(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     def missing(name: str) -> None:
-        raise ModuleNotFoundError("No module named 'fastapi'", name="fastapi")
+        raise ModuleNotFoundError("No module named 'uvicorn'", name="uvicorn")
 
     monkeypatch.setattr("gomatch.cli.import_module", missing)
-    result = CliRunner().invoke(application(["api"]), ["api", "--port", "1"])
+    result = CliRunner().invoke(application([command]), [command, "--port", "1"])
     assert result.exit_code == 2
-    assert "needs fastapi: pip install 'gomatch[api]'" in result.output
+    assert f"needs uvicorn: pip install 'gomatch[{command}]'" in result.output
 
 
 def test_commands_find_the_venue_of_their_folder(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gomatch.messages.credentials import derive_secret, token
+from gomatch.messages.credentials import derive_secret, parse_server_key, token
 from gomatch.messages.market import MarketDefinition
 from gomatch.settings import Settings
 from gomatch.store import ApiKeys, Markets, connect_pool, migrate
@@ -16,7 +16,10 @@ DEMO_USER = "demo"
 
 async def prepare_database(settings: Settings) -> str | None:
     """Bring the schema up to date. A database without markets gets the samples; one without keys
-    gets one for the user "demo", whose token is returned. Raises StoreUnavailable."""
+    gets one for the user "demo", whose token is returned. Raises ConfigurationError,
+    StoreUnavailable."""
+    # Before anything is written: the token of a key is derived from it and shown only once.
+    server_key = parse_server_key(settings.server_key.get_secret_value())
     url = settings.postgres_url.get_secret_value()
     await migrate(url)
     pool = await connect_pool(
@@ -35,5 +38,4 @@ async def prepare_database(settings: Settings) -> str | None:
         )
     finally:
         await pool.close()
-    server_key = bytes.fromhex(settings.server_key.get_secret_value())
     return token(key.key_id, derive_secret(server_key, key.key_id))
