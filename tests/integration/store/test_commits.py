@@ -7,7 +7,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from gomatch.errors import Fenced, StoreError, StoreUnavailable
+from gomatch.errors import CommitRefused, Fenced, StoreError, StoreUnavailable
 from gomatch.store import Journal, Markets, Orders, OrderStatus, Trades
 from tests.integration.store.led import LedMarket
 from tests.integration.store.rows import order_row, trade_row, update_row
@@ -82,7 +82,7 @@ async def test_a_row_that_cannot_be_written_takes_the_whole_commit_back(
     led: LedMarket, pool: asyncpg.Pool
 ) -> None:
     row = order_row(led.market_id, 1)
-    with pytest.raises(asyncpg.UniqueViolationError):
+    with pytest.raises(CommitRefused):
         await led.commit(led.next(new_orders=[row, row]))
     assert (await Markets(pool).heads())[0].sequence == 0
     await led.connect()
