@@ -59,7 +59,7 @@ OFF_LOT: Final = ProblemCode("off_lot", 422, "The quantity is no multiple of the
 INVALID_QUANTITY: Final = ProblemCode("invalid_quantity", 422, "The quantity must be above zero")
 INVALID_PRICE: Final = ProblemCode("invalid_price", 422, "The price must be above zero")
 INVALID_DISPLAY: Final = ProblemCode(
-    "invalid_display", 422, "The display quantity must be above zero and below the quantity"
+    "invalid_display", 422, "The display quantity must be above zero and at most the quantity"
 )
 QUANTITY_TOO_SMALL: Final = ProblemCode(
     "quantity_too_small", 422, "The quantity is below the market's minimum"
