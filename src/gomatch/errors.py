@@ -128,10 +128,10 @@ class EngineError(GomatchError):
 
 
 class EngineFault(EngineError):
-    """``number`` is the first command of those that the engine was given together, ``last`` the
-    last of its batch. Where it was
-    given one alone, ``order`` is the number of the order that it speaks of and ``user`` its
-    sender; 0 otherwise. ``trace`` as in a CommandBatch."""
+    """``number`` is the first command of those that the engine was given together, 0 when it raised
+    as time went on; ``last`` is the last of its batch. Where it was given one alone, ``order`` is
+    the number of the order that it speaks of and ``user`` its sender; 0 otherwise. ``trace`` as in
+    a CommandBatch."""
 
     code = "engine_fault"
 
