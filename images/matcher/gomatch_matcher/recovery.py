@@ -13,7 +13,6 @@ from gomatch.engine import RULES_VERSION, Command, Engine, Event, Image
 from gomatch.errors import CacheError, CacheStale, CodecError, EngineError
 from gomatch.messages.codec import (
     GENESIS_CHAIN,
-    next_chain,
     pack_events,
     unpack_commands,
     unpack_header,
@@ -21,7 +20,7 @@ from gomatch.messages.codec import (
     unpack_order,
 )
 from gomatch.observability import logs
-from gomatch.store import Journal, MarketHead, Snapshots
+from gomatch.store import Journal, MarketHead, Snapshots, row_chain
 
 _log = logs.get(__name__)
 _PAGE = 500
@@ -166,17 +165,7 @@ async def _replay(engine: Engine, chain: bytes, head: MarketHead, journal: Journ
                     apply(number, commands.pop(number), events)
             elif numbers:
                 engine.apply_batch(numbers[0], [commands.pop(n) for n in numbers], events)
-            chain = next_chain(
-                chain,
-                first_number=row.first_number,
-                last_number=row.last_number,
-                first_sequence=row.first_sequence,
-                last_sequence=row.last_sequence,
-                epoch=row.epoch,
-                rules_version=row.rules_version,
-                time=row.time,
-                events=pack_events(events),
-            )
+            chain = row_chain(chain, row, pack_events(events))
             if engine.sequence != row.last_sequence or chain != row.chain:
                 raise EngineError(
                     f"market {head.symbol}: the replay of sequences {row.first_sequence} to "

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gomatch.messages.codec import next_chain
-from gomatch.store import JournalRow
+from gomatch.store import JournalRow, row_chain
 
 
 class JournalCheck:
@@ -49,18 +48,7 @@ class JournalCheck:
         return follows
 
     def _check_chain(self, row: JournalRow) -> None:
-        chain = next_chain(
-            self.chain,
-            first_number=row.first_number,
-            last_number=row.last_number,
-            first_sequence=row.first_sequence,
-            last_sequence=row.last_sequence,
-            epoch=row.epoch,
-            rules_version=row.rules_version,
-            time=row.time,
-            events=row.events,
-        )
-        if chain != row.chain:
+        if row_chain(self.chain, row, row.events) != row.chain:
             self._report("chain", f"the chain breaks at sequences {span(row)}")
 
 

@@ -4,7 +4,7 @@ the cache; all that fails raises StoreError or one of its kinds (gomatch.errors)
 from gomatch.store.commits import Commits, source_row
 from gomatch.store.disconnects import Disconnects
 from gomatch.store.intake import Intake
-from gomatch.store.journal import Journal
+from gomatch.store.journal import Journal, row_chain
 from gomatch.store.keys import ApiKeys
 from gomatch.store.leadership import Leadership
 from gomatch.store.markets import Markets
@@ -88,5 +88,6 @@ __all__ = [
     "connect_pool",
     "durability_warnings",
     "migrate",
+    "row_chain",
     "source_row",
 ]

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Any
 
 import asyncpg
 
 from gomatch.errors import CommitRefused
 from gomatch.messages.envelope import CommandBatch
 from gomatch.store.failures import Translated, fenced
-from gomatch.store.journal import find_row
 from gomatch.store.pool import OwnConnection, statement_milliseconds
-from gomatch.store.records import Batch, JournalRow, SourceRow
+from gomatch.store.records import Batch, SourceRow
 
 _COMMIT = f"SELECT gomatch_commit({', '.join(f'${n}' for n in range(1, 20))})"
 
-_OWN_SESSION = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
-_END_SESSION = """
-SELECT pg_terminate_backend(pid, $3) FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2
-"""
-_END_MILLISECONDS = 2000
 # Everything in a commit is one row or one lookup by primary key for each row. What else a planner
 # could choose for the update of open orders (see migration 0004) reads the whole table.
 _SETTINGS = {
@@ -44,35 +37,20 @@ def source_row(batch: CommandBatch) -> SourceRow:
 class Commits:
     """One for each matcher process: a connection of its own for commits, which are serial.
 
-    After any error the connection is gone: connect again, register the new session with
-    Leadership, and look the batch up with `find`.
+    After any error the connection is gone. The matcher takes the lease anew, which ends the
+    session at the server: what it was doing is done or not by then, and the head tells.
     """
 
     def __init__(self, url: str, *, timeout: float, application: str = "gomatch commit") -> None:
         self._own = OwnConnection(url, timeout=timeout, application=application, settings=_SETTINGS)
         self._timeout = timeout
-        self._session: Any = None
         self._extra = 0.0
 
     async def connect(self) -> int:
-        """(Re)connect; returns the session's process id for Leadership.register_backend.
-
-        The session before is ended at the server, where it may still be at work on a statement
-        whose answer nobody waits for: from then on `find` tells for good. Raises
-        StoreUnavailable.
-        """
-        pid = await self._own.connect()
+        """Returns the session's process id for Leadership.register_backend. Raises
+        StoreUnavailable."""
         self._extra = 0.0
-        try:
-            with Translated():
-                connection = self._own.connection()
-                if self._session is not None:
-                    await connection.execute(_END_SESSION, *self._session, _END_MILLISECONDS)
-                self._session = await connection.fetchrow(_OWN_SESSION)
-        except BaseException:
-            self._own.drop()
-            raise
-        return pid
+        return await self._own.connect()
 
     async def commit(self, batch: Batch) -> None:
         """Write ``batch`` whole, in one statement (docs/adr/0007-commit-in-one-statement.md).
@@ -80,7 +58,7 @@ class Commits:
         Nothing was written when it raises Fenced (the head is not as this leader left it),
         ForeignCommands (one of ``batch.sources`` is not what was accepted) or CommitRefused (the
         batch cannot be stored). StoreUnavailable: with ``outcome_unknown`` it may be committed
-        although no answer came, so that only `find` can tell.
+        although no answer came.
         """
         try:
             with Translated(writing=True):
@@ -130,16 +108,6 @@ class Commits:
             await self._own.connection().execute(f"SET statement_timeout = {milliseconds}")
             self._extra = extra
         return self._timeout + extra
-
-    async def find(self, market_id: int, epoch: int, first_sequence: int) -> JournalRow | None:
-        """The journal row of a batch whose commit got no answer, or None: then it was not, and
-        after `connect` will not be, committed. Raises StoreUnavailable."""
-        try:
-            with Translated():
-                return await find_row(self._own.connection(), market_id, epoch, first_sequence)
-        except BaseException:
-            self._own.drop()
-            raise
 
     async def close(self) -> None:
         await self._own.close()

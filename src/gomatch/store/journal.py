@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gomatch.errors import UnknownMarket
+from gomatch.messages.codec import next_chain
 from gomatch.store.markets import Markets
 from gomatch.store.pool import PoolUser
 from gomatch.store.records import Backlog, CommandRow, JournalRow, MarketHead
@@ -109,20 +110,19 @@ class Journal(PoolUser):
         return [read_journal_row(row) for row in rows]
 
 
-async def find_row(
-    connection: Any, market_id: int, epoch: int, first_sequence: int
-) -> JournalRow | None:
-    """The batch that begins with ``first_sequence``, if it was committed under ``epoch``."""
-    row = await connection.fetchrow(
-        f"SELECT {_FULL} FROM journal WHERE market_id = $1 AND last_sequence >= $2"  # noqa: S608
-        " ORDER BY last_sequence LIMIT 1",
-        market_id,
-        first_sequence,
+def row_chain(previous: bytes, row: JournalRow, events: bytes) -> bytes:
+    """The chain after ``row``, had it the packed ``events`` and the chain ``previous`` before."""
+    return next_chain(
+        previous,
+        first_number=row.first_number,
+        last_number=row.last_number,
+        first_sequence=row.first_sequence,
+        last_sequence=row.last_sequence,
+        epoch=row.epoch,
+        rules_version=row.rules_version,
+        time=row.time,
+        events=events,
     )
-    if row is None:
-        return None
-    found = read_journal_row(row)
-    return found if (found.epoch, found.first_sequence) == (epoch, first_sequence) else None
 
 
 def read_journal_row(row: Any) -> JournalRow:

@@ -1,4 +1,4 @@
-"""The commit: all of it or nothing, found after a lost answer, and its plan as tables grow."""
+"""The commit: all of it or nothing, and its plan as tables grow."""
 
 from __future__ import annotations
 
@@ -89,20 +89,6 @@ async def test_a_row_that_cannot_be_written_takes_the_whole_commit_back(
     await led.commit(led.next(new_orders=[row]))
 
 
-async def test_a_commit_whose_answer_was_lost_is_found(led: LedMarket, pool: asyncpg.Pool) -> None:
-    done, lost = led.next(), led.next(events=2)
-    await led.commit(done)
-    later = led.next(events=2)
-    found = await led.commits.find(led.market_id, led.epoch, done.first_sequence)
-    assert found is not None
-    assert found.chain == done.chain
-    # Neither the same place under another epoch, nor another beginning, nor the next batch.
-    assert await led.commits.find(led.market_id, led.epoch + 1, lost.first_sequence) is None
-    assert await led.commits.find(led.market_id, led.epoch, later.first_sequence) is None
-    await led.commit(later)
-    assert await led.commits.find(led.market_id, led.epoch, later.last_sequence) is None
-
-
 async def test_a_session_ended_while_committing_leaves_nothing_and_must_connect_again(
     led: LedMarket, pool: asyncpg.Pool
 ) -> None:
@@ -120,28 +106,7 @@ async def test_a_session_ended_while_committing_leaves_nothing_and_must_connect_
     with pytest.raises(StoreUnavailable):
         await led.commit(led.next())
     await led.connect()
-    assert await led.commits.find(led.market_id, led.epoch, 1) is None
-    await led.commit(led.next())
-
-
-async def test_after_connecting_again_a_cancelled_commit_cannot_happen_any_more(
-    led: LedMarket, pool: asyncpg.Pool
-) -> None:
-    """The server was still at work on it, waiting for the head's row."""
-    async with pool.acquire() as holder, holder.transaction():
-        await holder.execute("SELECT * FROM heads FOR UPDATE")
-        waiting = asyncio.create_task(led.commit(led.next()))
-        while not await holder.fetchval(
-            "SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND wait_event_type = 'Lock'",
-            led.pid,
-        ):
-            pass
-        waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
-        await led.connect()
-        assert await led.commits.find(led.market_id, led.epoch, 1) is None
-    assert (await Markets(pool).heads())[0].sequence == 0
+    assert await Journal(pool).rows(led.market_id, 0) == []
     await led.commit(led.next())
 
 
