@@ -25,6 +25,7 @@ from gomatch.store import (
     Probe,
     Trades,
     check_schema,
+    close_pool,
     connect_pool,
     durability_warnings,
 )
@@ -301,14 +302,5 @@ async def _open_pool(settings: Settings, stack: AsyncExitStack, *, size: int) ->
         timeout=settings.database_timeout,
         application="gomatch api",
     )
-    stack.push_async_callback(_close_pool, pool)
+    stack.push_async_callback(close_pool, pool)
     return pool
-
-
-async def _close_pool(pool: asyncpg.Pool) -> None:
-    try:
-        async with asyncio.timeout(5):
-            await pool.close()
-    except TimeoutError:
-        _log.warning("connections to PostgreSQL did not close in time")
-        pool.terminate()

@@ -32,6 +32,7 @@ from gomatch.store import (
     Markets,
     Snapshots,
     check_schema,
+    close_pool,
     connect_pool,
 )
 from gomatch.transport import Transport
@@ -136,9 +137,9 @@ class MatcherService:
                 timeout=settings.database_timeout,
                 application=f"gomatch-matcher {self.symbol}",
             )
-            stack.push_async_callback(_close_pool, pool)
+            stack.push_async_callback(close_pool, pool)
             await check_schema(pool)
-            market = await Markets(pool).get(self.symbol)
+            market = await Markets(pool, timeout=settings.database_timeout).get(self.symbol)
             if market is None:
                 raise ConfigurationError(
                     f"market {self.symbol} does not exist; make it by `gomatch markets create`"
@@ -150,7 +151,8 @@ class MatcherService:
             epoch = await self._wait_for_lease(leadership, market, stop)
             if epoch is None:
                 return
-            await self._lead(_Tools(pool, mirror, leadership, market, epoch), stop)
+            tools = _Tools(pool, settings.database_timeout, mirror, leadership, market, epoch)
+            await self._lead(tools, stop)
 
     async def _wait_for_lease(
         self, leadership: Leadership, market: MarketRecord, stop: asyncio.Event
@@ -185,7 +187,7 @@ class MatcherService:
         )
         watch = ProgressWatch(
             self._metrics.progress,
-            journal=Journal(tools.pool),
+            journal=tools.journal(),
             transport=self._transport,
             market_id=tools.market.market_id,
             symbol=self.symbol,
@@ -200,8 +202,8 @@ class MatcherService:
         policy = FaultPolicy(
             market_id=tools.market.market_id,
             symbol=self.symbol,
-            journal=Journal(tools.pool),
-            intake=Intake(tools.pool),
+            journal=tools.journal(),
+            intake=Intake(tools.pool, timeout=tools.timeout),
             metrics=self._metrics,
         )
         caution = Caution()
@@ -224,7 +226,7 @@ class MatcherService:
 
     async def _term(self, tools: _Tools, stop: asyncio.Event, caution: Caution) -> None:
         market, settings = tools.market, self.settings
-        journal, snapshots = Journal(tools.pool), Snapshots(tools.pool)
+        journal, snapshots = tools.journal(), Snapshots(tools.pool, timeout=tools.timeout)
         async with AsyncExitStack() as stack:
             commits = Commits(
                 settings.postgres_url.get_secret_value(), timeout=settings.database_timeout
@@ -358,11 +360,15 @@ class _Tools:
     """What stays open for as long as this process holds the lease."""
 
     pool: asyncpg.Pool
+    timeout: float
     mirror: BookMirror
     leadership: Leadership
     market: MarketRecord
     epoch: int
     cache: CacheWriter | None = None
+
+    def journal(self) -> Journal:
+        return Journal(self.pool, timeout=self.timeout)
 
     def forget_cache(self) -> None:
         """Its term has ended."""
@@ -374,11 +380,3 @@ class _Tools:
             return False
         self.cache.refresh()
         return True
-
-
-async def _close_pool(pool: asyncpg.Pool) -> None:
-    try:
-        async with asyncio.timeout(5):
-            await pool.close()
-    except TimeoutError:
-        pool.terminate()

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import typer
 
+from gomatch.observability import logs
+
 _COMMANDS = (
     "up",
     "migrate",
@@ -40,6 +42,8 @@ _EPILOG = (
 def main() -> None:
     """Entry point of the script `gomatch`."""
     arguments = sys.argv[1:]
+    # To standard error: what a command prints may be read by a program. What serves sets it anew.
+    logs.configure(level="warning", style="console")
     use_local_venue(arguments)
     application(arguments)()
 

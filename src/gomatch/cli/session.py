@@ -20,7 +20,7 @@ from gomatch.errors import (
     TransportError,
 )
 from gomatch.settings import Settings
-from gomatch.store import check_schema, connect_pool
+from gomatch.store import check_schema, close_pool, connect_pool
 
 _CLOSE_SECONDS = 2.0
 
@@ -80,7 +80,4 @@ async def database(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
         await check_schema(pool)
         yield pool
     finally:
-        try:
-            await asyncio.wait_for(pool.close(), _CLOSE_SECONDS)
-        except TimeoutError:
-            pool.terminate()
+        await close_pool(pool, timeout=_CLOSE_SECONDS)

@@ -10,7 +10,7 @@ from gomatch.store.leadership import Leadership
 from gomatch.store.markets import Markets
 from gomatch.store.migrations import check_schema, migrate
 from gomatch.store.orders import Orders
-from gomatch.store.pool import Probe, connect_pool, durability_warnings
+from gomatch.store.pool import Probe, close_pool, connect_pool, durability_warnings
 from gomatch.store.records import (
     OPEN_STATUSES,
     ORDER_COLUMNS,
@@ -85,6 +85,7 @@ __all__ = [
     "TradeRow",
     "Trades",
     "check_schema",
+    "close_pool",
     "connect_pool",
     "durability_warnings",
     "migrate",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -66,6 +67,16 @@ async def connect_pool(
             # at every release, would be paid for nothing.
             reset=_keep,
         )
+
+
+async def close_pool(pool: asyncpg.Pool, *, timeout: float = 5.0) -> None:
+    """Wait at most ``timeout`` seconds for connections that are in use, then cut them."""
+    try:
+        async with asyncio.timeout(timeout):
+            await pool.close()
+    except TimeoutError:
+        _log.warning("pool_not_closed", why=f"its connections were in use for {timeout} s more")
+        pool.terminate()
 
 
 async def _keep(_connection: object) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gomatch.messages.credentials import derive_secret, parse_server_key, token
 from gomatch.messages.market import MarketDefinition
 from gomatch.settings import Settings
-from gomatch.store import ApiKeys, Markets, connect_pool, migrate
+from gomatch.store import ApiKeys, Markets, close_pool, connect_pool, migrate
 
 _MARKETS = (
     MarketDefinition(base="BTC", quote="USDT", tick_size="0.01", lot_size="0.00001"),
@@ -37,5 +37,5 @@ async def prepare_database(settings: Settings) -> str | None:
             DEMO_USER, ("read", "trade", "admin"), label="made by gomatch up", rate_limit=None
         )
     finally:
-        await pool.close()
+        await close_pool(pool)
     return token(key.key_id, derive_secret(server_key, key.key_id))

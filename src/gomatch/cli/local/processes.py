@@ -15,7 +15,7 @@ from gomatch.cli.servers.ports import free_port
 from gomatch.cli.servers.process import ServerProcess
 from gomatch.observability import logs
 from gomatch.settings import Settings
-from gomatch.store import Markets, connect_pool
+from gomatch.store import Markets, close_pool, connect_pool
 
 _POLL_SECONDS = 0.2
 _RESTART_SECONDS = 1.0
@@ -84,7 +84,7 @@ async def serve(
             finally:
                 stop_matchers.set()
     finally:
-        await pool.close()
+        await close_pool(pool)
 
 
 async def _keep_running(
