@@ -166,14 +166,12 @@ class DatabaseSnapshot:
 
     async def _fetch(self, sql: str, *arguments: Any) -> list[Any]:
         with Translated():
-            rows: list[Any] = await self._connection.fetch(sql, *arguments, timeout=_TIMEOUT)
+            rows: list[Any] = await self._connection.fetch(sql, *arguments)
             return rows
 
     async def _stream(self, sql: str, *arguments: Any) -> AsyncIterator[Any]:
         with Translated():
-            async for row in self._connection.cursor(
-                sql, *arguments, prefetch=_PREFETCH, timeout=_TIMEOUT
-            ):
+            async for row in self._connection.cursor(sql, *arguments, prefetch=_PREFETCH):
                 yield row
 
 
@@ -182,7 +180,10 @@ async def database_snapshot(url: str) -> AsyncIterator[DatabaseSnapshot]:
     """Raises StoreUnavailable when PostgreSQL cannot be reached."""
     with Translated():
         connection = await asyncpg.connect(
-            url, timeout=10, server_settings={"application_name": "gomatch audit"}
+            url,
+            timeout=10,
+            command_timeout=_TIMEOUT,
+            server_settings={"application_name": "gomatch audit"},
         )
     try:
         with Translated():
