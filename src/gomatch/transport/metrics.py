@@ -9,7 +9,18 @@ from gomatch.transport.hooks import TransportHooks
 _SECONDS = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 )  # fmt: skip
-_REASONS = ("content type", "header", "market", "malformed", "unknown version")
+_KINDS = {
+    "content type": "content type",
+    "header": "header",
+    "market": "market",
+    "malformed": "malformed",
+    "unknown version": "unknown version",
+    "bytes": "size",
+    "commands under numbers": "count",
+    "its numbers": "numbers",
+    "its commands": "commands",
+}
+"""What is counted for a reason that begins so, after a number at its beginning."""
 
 
 def prometheus_hooks(registry: CollectorRegistry) -> TransportHooks:
@@ -61,4 +72,5 @@ def prometheus_hooks(registry: CollectorRegistry) -> TransportHooks:
 
 def _kind(reason: str) -> str:
     """A label of few values: what garbage says must not make new time series."""
-    return next((kind for kind in _REASONS if reason.startswith(kind)), "other")
+    text = reason.lstrip("0123456789 ")
+    return next((kind for begin, kind in _KINDS.items() if text.startswith(begin)), "other")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -63,11 +64,28 @@ def test_what_garbage_says_makes_no_new_time_series() -> None:
     for number in range(50):
         hooks.dead_lettered(MARKET, f"header first is {number}, not an integer")
         hooks.dead_lettered(MARKET, f"{number} bytes are more than 5")
+        hooks.dead_lettered(MARKET, f"nobody knows what, {number}")
     hooks.published(MARKET, 0.01)
     hooks.publish_failed(MARKET, "timeout")
     hooks.reconnected()
     hooks.connect_failed()
     hooks.redeclared(MARKET)
     text = generate_latest(registry).decode()
-    totals = [line for line in text.splitlines() if line.startswith("gomatch_transport_dead")]
-    assert len([line for line in totals if "_total{" in line]) == 2
+    kinds = re.findall(r'gomatch_transport_dead_letters_total\{.*reason="(.+)"\}', text)
+    assert sorted(kinds) == ["header", "other", "size"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        ("9000000 bytes are more than 8388608", "size"),
+        ("3 commands under numbers 1 to 2", "count"),
+        ("its commands are not those that were accepted", "commands"),
+        ("its numbers were never accepted", "numbers"),
+    ],
+)
+def test_what_is_put_aside_is_counted_by_its_kind(reason: str, kind: str) -> None:
+    registry = CollectorRegistry()
+    prometheus_hooks(registry).dead_lettered(MARKET, reason)
+    labels = {"market": MARKET, "reason": kind}
+    assert registry.get_sample_value("gomatch_transport_dead_letters_total", labels) == 1

@@ -100,15 +100,10 @@ class RabbitMQConsumer:
             return None
         try:
             async with asyncio.timeout(_TIMEOUT):
-                return await topology.count(connection, self._market)
+                with driver_waits():
+                    return await topology.count(connection, self._market)
         except BROKER_ERRORS as error:
             _log.debug("depth_unknown", market=self._market, why=repr(error))
-            return None
-        except asyncio.CancelledError:
-            # The driver cancels its own waits when the connection goes; that is no wish of ours.
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
             return None
 
     async def close(self) -> None:
