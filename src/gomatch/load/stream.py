@@ -125,8 +125,10 @@ class StreamClient:
             max_size=None,
             max_queue=1024,
             open_timeout=self._timeout,
-            close_timeout=2.0,
-            ping_interval=None,
+            close_timeout=min(self._timeout, 2.0),
+            # A server that is gone without a word is noticed by the pong that does not come.
+            ping_interval=self._timeout,
+            ping_timeout=self._timeout,
         ) as connection:
             try:
                 for tag, wanted in enumerate(self._subscriptions):

@@ -48,6 +48,10 @@ class Peer:
         place = {"prev": prev, "sequence": sequence, "through": through}
         await self.say(type="orders", market="A-B", events=events, **place)
 
+    def freeze(self) -> None:
+        """Read nothing any more, as a host that is gone, with the connection left open."""
+        self._connection.transport.pause_reading()
+
     async def stay(self) -> None:
         await self._connection.wait_closed()
 
@@ -233,3 +237,20 @@ async def test_what_goes_wrong_later_is_counted() -> None:
 def test_the_stream_is_beside_the_api() -> None:
     assert stream_url("http://127.0.0.1:8080/") == "ws://127.0.0.1:8080/v1/stream"
     assert stream_url("https://host") == "wss://host/v1/stream"
+
+
+async def test_a_server_that_fell_silent_is_left() -> None:
+    async def frozen(peer: Peer) -> None:
+        await peer.subscribed(5, 5)
+        peer.freeze()
+        await peer.stay()
+
+    async def alive(peer: Peer) -> None:
+        asked = await peer.subscribed(5, 5)
+        assert asked["from"] == 5
+        await peer.orders(5, 6, 6)
+        await peer.stay()
+
+    async with streaming(frozen, alive, timeout=0.3) as (bench, _, __):
+        await bench.until_heard(1)
+        assert bench.statistics.reconnects == 1
