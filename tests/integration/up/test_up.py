@@ -126,7 +126,7 @@ async def test_a_new_user_trades_and_finds_it_again(options: list[str], folder: 
 async def follow_the_example(folder: Path, port: int, token: str) -> None:
     """The client of docs/streams.md places its order and hears of it."""
     (program,) = code_blocks("docs/streams.md", "python")
-    example = start_program(program, folder, port=port, GOMATCH_KEY=token)
+    example = start_program(program, folder, port=port, GOMATCH_TOKEN=token)
     log = folder / "example.log"
     try:
         async with asyncio.timeout(30):

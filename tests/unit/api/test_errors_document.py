@@ -1,9 +1,12 @@
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from gomatch.cli.session import exit_code_of
 from gomatch.engine import Reason
+from gomatch.errors import EngineFault, ForeignCommands, GomatchError
 from gomatch_api import codes
 from gomatch_api.codes import ProblemCode
 from gomatch_api.stream import codes as stream_codes
@@ -11,6 +14,7 @@ from gomatch_api.stream import codes as stream_codes
 DOCUMENT = Path(__file__).parents[3] / "docs" / "errors.md"
 _ROW = re.compile(r"^\| `(?P<code>[a-z_]+)` \| (?P<status>[0-9]{3}) \| (?P<title>[^|]+) \|", re.M)
 _REASON_ROW = re.compile(r"^\| `(?P<code>[a-z_]+)` \| (?P<kind>[A-Z][A-Za-z, ]+) \|", re.M)
+_PROGRAM_ROW = re.compile(r"^\| `(?P<code>[a-z_]+)` \| (?P<exit>[0-9]) \|", re.M)
 
 
 def problems() -> tuple[ProblemCode, ...]:
@@ -34,6 +38,29 @@ def test_the_table_lists_every_reason_of_the_engine() -> None:
     listed = [row["code"] for row in _REASON_ROW.finditer(DOCUMENT.read_text())]
     assert len(listed) == len(set(listed))
     assert set(listed) == {str(reason) for reason in Reason}
+
+
+def test_every_error_of_the_programs_is_listed_with_its_exit_code() -> None:
+    text = DOCUMENT.read_text()
+    listed = {row["code"]: int(row["exit"]) for row in _PROGRAM_ROW.finditer(text)}
+    above = {code.code for code in problems()}
+    assert listed == {
+        error.code: exit_code_of(error) for error in errors() if error.code not in above
+    }
+
+
+def errors() -> Iterator[GomatchError]:
+    """One of each kind."""
+    left: list[type[GomatchError]] = [GomatchError]
+    while left:
+        kind = left.pop()
+        left += [each for each in kind.__subclasses__() if each.__module__ == "gomatch.errors"]
+        if issubclass(kind, EngineFault):
+            yield kind("", number=1, last=1)
+        elif issubclass(kind, ForeignCommands):
+            yield kind("", first=1)
+        else:
+            yield kind("")
 
 
 @pytest.mark.parametrize("code", problems(), ids=lambda code: code.code)
