@@ -6,6 +6,8 @@ is away, and applies it in turn.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Literal
 
 import asyncpg
@@ -50,6 +52,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(markets, name="markets")
     _register_definitions(markets)
     _register_states(markets)
+    _register_mirror(markets)
 
 
 def _register_definitions(markets: typer.Typer) -> None:
@@ -183,6 +186,26 @@ def _register_definitions(markets: typer.Typer) -> None:
         run(output, command)
 
 
+def _register_mirror(markets: typer.Typer) -> None:
+    @markets.command("refresh-mirror")
+    def refresh_mirror(market: MarketArgument, json: JsonOption = False) -> None:
+        """Have the market's matcher write its book to Redis anew, within about a second."""
+        output = Output(json=json)
+
+        async def command() -> None:
+            settings = load_settings()
+            async with database(settings) as pool:
+                record = await _find(pool, market)
+            async with _leadership(settings) as leadership:
+                await leadership.request_cache_refresh(record.market_id)
+            output.result(
+                {"market": market, "status": "requested"},
+                f"{market}: its matcher will write the mirror anew",
+            )
+
+        run(output, command)
+
+
 def _register_states(markets: typer.Typer) -> None:
     @markets.command("halt")
     def halt_market(
@@ -236,12 +259,18 @@ async def _find(pool: asyncpg.Pool, market: str) -> MarketRecord:
 
 
 async def _holders(settings: Settings, heads: list[MarketHead]) -> dict[int, LeaseHolder]:
+    async with _leadership(settings) as leases:
+        found = {head.market_id: await leases.holder(head.market_id) for head in heads}
+    return {market_id: holder for market_id, holder in found.items() if holder is not None}
+
+
+@asynccontextmanager
+async def _leadership(settings: Settings) -> AsyncIterator[Leadership]:
     leases = Leadership(settings.postgres_url.get_secret_value(), timeout=settings.database_timeout)
     try:
-        found = {head.market_id: await leases.holder(head.market_id) for head in heads}
+        yield leases
     finally:
         await leases.close()
-    return {market_id: holder for market_id, holder in found.items() if holder is not None}
 
 
 def _market_data(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
+from gomatch.cache import BookMirror
 from tests.integration.cli.conftest import Venue, wait_for
 
+T = TypeVar("T")
 SOL = ("SOL-USDT", "--tick", "0.01", "--lot", "0.1")
 
 
@@ -89,6 +93,31 @@ def test_what_cannot_be_a_market_is_a_usage_error(venue: Venue) -> None:
         (("resume", "BTC-USDT", "--wait", "soon"), "--wait"),
     ):
         venue.run("markets", *arguments).refused(2, word)
-    for verb in (("halt",), ("resume",), ("configure", "--taker-fee", "0")):
+    for verb in (("halt",), ("resume",), ("refresh-mirror",), ("configure", "--taker-fee", "0")):
         done = venue.run("markets", verb[0], "NO-SUCH", *verb[1:])
         done.refused(1, "there is no market NO-SUCH: see `gomatch markets list`")
+
+
+def test_a_mirror_that_is_lost_is_written_anew_when_asked_for(venue: Venue) -> None:
+    market = venue.market("MIRROR-USDT")
+    with venue.client() as demo:
+        order = {"market": market, "side": "buy", "type": "limit", "price": "9", "quantity": "1"}
+        demo.post("/v1/orders?wait=result", json=order).raise_for_status()
+
+    async def with_mirror(do: Callable[[BookMirror], Awaitable[T]]) -> T:
+        mirror = BookMirror(venue.variables["GOMATCH_REDIS_URL"], market)
+        try:
+            return await do(mirror)
+        finally:
+            await mirror.close()
+
+    def holds_the_order() -> bool:
+        held = asyncio.run(with_mirror(BookMirror.load))
+        return held is not None and len(held.orders) == 1
+
+    wait_for(holds_the_order)
+    asyncio.run(with_mirror(BookMirror.delete))
+    assert not holds_the_order()
+    asked = venue.run("markets", "refresh-mirror", market, "--json").json()
+    assert asked == {"market": market, "status": "requested"}
+    wait_for(holds_the_order)
