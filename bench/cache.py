@@ -226,8 +226,6 @@ async def large(mirror: BookMirror, probe: Probe, orders: int) -> None:
         ("rebuild", mirror.rebuild(image)),
         ("load", mirror.load()),
         ("contents", mirror.contents()),
-        ("depth of 20", mirror.depth(20)),
-        ("depth of 500", mirror.depth(500)),
         ("cancel all, one write", mirror.write(cancel_all(image))),
     ):
         await probe.measure(f"{name}, {orders} orders", operation)

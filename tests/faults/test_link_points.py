@@ -189,7 +189,7 @@ async def written(link: str, database_url: str, redis_url: str) -> int:
         return (await head_of(database_url, "BTC-USDT")).sequence
     mirror = BookMirror(redis_url, "BTC-USDT", timeout=5)
     try:
-        meta = await mirror.meta()
-        return meta.sequence if meta else 0
+        held = await mirror.load()
+        return held.sequence if held else 0
     finally:
         await mirror.close()

@@ -8,7 +8,6 @@ from gomatch.cache.mirror import BookMirror
 from gomatch.cache.values import (
     BookEntry,
     MirrorContents,
-    MirrorDepth,
     MirrorImage,
     MirrorMeta,
     MirrorSnapshot,
@@ -20,7 +19,6 @@ __all__ = [
     "BookMirror",
     "MarketKeys",
     "MirrorContents",
-    "MirrorDepth",
     "MirrorImage",
     "MirrorMeta",
     "MirrorSnapshot",

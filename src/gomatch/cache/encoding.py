@@ -100,18 +100,6 @@ def decode_levels(side: Side, stored: Mapping[bytes, bytes]) -> dict[int, int]:
         raise CacheStale("the mirror's depth has a field that is no level") from error
 
 
-def decode_level_pairs(flat: Sequence[bytes]) -> list[tuple[int, int]]:
-    """From prices and displayed lots in turn. Raises CacheStale where the book has a level that
-    the depth lacks."""
-    try:
-        return [
-            (int(price), int(displayed))
-            for price, displayed in zip(flat[::2], flat[1::2], strict=True)
-        ]
-    except ValueError as error:
-        raise CacheStale("the mirror's book has a level that its depth lacks") from error
-
-
 def check_answer(answer: Any, symbol: str) -> None:
     """Raises CacheStale when a script refused."""
     if answer[0] == 0:

@@ -9,7 +9,6 @@ from gomatch.cache.encoding import (
     META_FIELDS,
     check_answer,
     decode_book,
-    decode_level_pairs,
     decode_levels,
     decode_meta,
     decode_orders,
@@ -19,7 +18,6 @@ from gomatch.cache.rebuild import rebuild
 from gomatch.cache.updates import calls
 from gomatch.cache.values import (
     MirrorContents,
-    MirrorDepth,
     MirrorImage,
     MirrorMeta,
     MirrorSnapshot,
@@ -57,13 +55,6 @@ class BookMirror:
         """Replace the whole mirror. What it held stays until the last moment, and for good when
         this fails. Raises CacheStale when it is of a newer epoch, or further in this one."""
         await rebuild(self._client, self._symbol, image)
-
-    async def meta(self) -> MirrorMeta | None:
-        """None when there is no mirror. Raises CacheStale when its meta cannot be read."""
-        (values,) = await self._client.pipeline(
-            [("HMGET", self._keys.meta, *META_FIELDS)], transaction=False
-        )
-        return decode_meta(values)
 
     async def load(self) -> MirrorSnapshot | None:
         """All that an engine is restored from, read at one moment; None when there is no mirror.
@@ -113,18 +104,6 @@ class BookMirror:
             bid_levels=decode_levels(Side.BUY, levels),
             ask_levels=decode_levels(Side.SELL, levels),
         )
-
-    async def depth(self, limit: int) -> MirrorDepth | None:
-        """The best ``limit`` levels of each side, read at one moment; None when there is no
-        mirror. Raises CacheStale when book and depth do not fit."""
-        keys = self._keys
-        values, bids, asks = await self._client.evaluate(
-            "depth", (keys.meta, keys.bids, keys.asks, keys.depth), (limit, *META_FIELDS)
-        )
-        meta = decode_meta(values)
-        if meta is None:
-            return None
-        return MirrorDepth(meta=meta, bids=decode_level_pairs(bids), asks=decode_level_pairs(asks))
 
     async def delete(self) -> None:
         """Remove all keys of the market, those of unfinished rebuilds too."""

@@ -82,20 +82,12 @@ class MirrorSnapshot:
     orders: Mapping[int, bytes]
 
     @property
-    def epoch(self) -> int:
-        return self.meta.epoch
-
-    @property
     def sequence(self) -> int:
         return self.meta.sequence
 
     @property
     def chain(self) -> bytes:
         return self.meta.chain
-
-    @property
-    def applied(self) -> int:
-        return self.meta.applied
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,12 +102,3 @@ class MirrorContents:
     asks: Sequence[BookEntry]
     bid_levels: Mapping[int, int]
     ask_levels: Mapping[int, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MirrorDepth:
-    """The best levels as (price, displayed lots), best first."""
-
-    meta: MirrorMeta
-    bids: Sequence[tuple[int, int]]
-    asks: Sequence[tuple[int, int]]

@@ -135,7 +135,7 @@ async def _trade(site: Site) -> None:
     async with asyncio.timeout(30):
         while True:
             head = await Markets(pool).head(SYMBOL)
-            held = await mirror.meta()
+            held = await mirror.load()
             if head and head.applied == COUNT + 1 and held and held.sequence == head.sequence:
                 break
             await asyncio.sleep(0.02)

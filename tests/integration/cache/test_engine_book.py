@@ -142,7 +142,3 @@ async def test_orders_stand_in_the_mirror_as_the_engine_would_trade_them(
     assert sorted(held.ask_levels.items()) == engine.depth(Side.SELL)
     assert [number for *_, number in held.bids] == order_of_trading(image, Side.BUY)
     assert [number for *_, number in held.asks] == order_of_trading(image, Side.SELL)
-    depth = await mirror.depth(1_000)
-    assert depth is not None
-    assert depth.bids == engine.depth(Side.BUY)
-    assert depth.asks == engine.depth(Side.SELL)

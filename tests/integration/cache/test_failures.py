@@ -45,9 +45,9 @@ async def test_a_dropped_connection_costs_no_write(redis_url: str, tcp_proxy: Pr
 
     await mirror.write(nothing_after(1))
 
-    meta = await mirror.meta()
-    assert meta is not None
-    assert meta.sequence == 2
+    held = await mirror.load()
+    assert held is not None
+    assert held.sequence == 2
     await mirror.close()
 
 
@@ -70,9 +70,9 @@ async def test_a_write_whose_answer_is_lost_counts_once(
     await mirror.write(nothing_after(2))
 
     assert lost == 1
-    meta = await mirror.meta()
-    assert meta is not None
-    assert meta.sequence == 3
+    held = await mirror.load()
+    assert held is not None
+    assert held.sequence == 3
     await mirror.close()
 
 
@@ -84,17 +84,15 @@ async def test_a_stalled_connection_ends_in_an_error_and_later_answers_are_the_r
     await mirror.rebuild(image_of([order(1)], sequence=1))
     proxy.stall()
 
-    for call in (mirror.write(nothing_after(1)), mirror.meta(), mirror.load(), mirror.depth(5)):
+    for call in (mirror.write(nothing_after(1)), mirror.load(), mirror.contents()):
         with pytest.raises(CacheError, match="in time"):
             await asyncio.wait_for(call, 20)
     proxy.restore()
 
-    depth = await mirror.depth(5)
-    meta = await mirror.meta()
+    contents = await mirror.contents()
     held = await mirror.load()
-    assert depth is not None
-    assert depth.bids == [(100, 10)]
-    assert meta is not None
+    assert contents is not None
+    assert contents.bid_levels == {100: 10}
     assert held is not None
     assert held.orders.keys() == {1}
     await mirror.close()
@@ -119,7 +117,7 @@ async def test_a_frozen_server_is_an_error_and_a_frozen_writer_cannot_undo_its_s
 
     held = await new.load()
     assert held is not None
-    assert (held.epoch, held.sequence) == (2, 5)
+    assert (held.meta.epoch, held.sequence) == (2, 5)
     await old.close()
     await new.close()
 
@@ -145,7 +143,7 @@ async def test_a_cancelled_call_ends_whenever_the_cancellation_comes(redis_url: 
     mirror = BookMirror(redis_url, SYMBOL, timeout=5)
     await mirror.rebuild(image_of([order(1)], sequence=1))
     for steps in range(1, 40):
-        call = asyncio.create_task(mirror.meta())
+        call = asyncio.create_task(mirror.load())
         for _ in range(steps):
             await asyncio.sleep(0)
         if call.cancel():

@@ -27,7 +27,12 @@ async def test_what_was_rebuilt_is_loaded_unchanged(mirror: BookMirror) -> None:
     assert held is not None
     assert held.orders == image.orders
     assert held.header == image.header
-    assert (held.epoch, held.sequence, held.chain, held.applied) == (1, 77, image.chain, 77)
+    assert (held.meta.epoch, held.sequence, held.chain, held.meta.applied) == (
+        1,
+        77,
+        image.chain,
+        77,
+    )
     contents = await mirror.contents()
     assert contents is not None
     assert sorted([*contents.bids, *contents.asks]) == sorted(image.book)
@@ -36,7 +41,6 @@ async def test_what_was_rebuilt_is_loaded_unchanged(mirror: BookMirror) -> None:
 
 async def test_an_empty_market_has_a_mirror_too(mirror: BookMirror) -> None:
     assert await mirror.load() is None
-    assert await mirror.meta() is None
 
     await mirror.rebuild(image_of([], sequence=0))
 
@@ -76,9 +80,9 @@ async def test_a_newer_epoch_may_stand_at_a_lower_sequence(mirror: BookMirror) -
 
     await mirror.rebuild(image_of([], sequence=8, epoch=6))
 
-    meta = await mirror.meta()
-    assert meta is not None
-    assert (meta.epoch, meta.sequence) == (6, 8)
+    held = await mirror.load()
+    assert held is not None
+    assert (held.meta.epoch, held.sequence) == (6, 8)
 
 
 async def test_a_link_cut_in_the_middle_leaves_the_old_state_whole(
@@ -139,7 +143,7 @@ async def test_of_two_rebuilds_at_once_the_newer_epoch_stays(redis_url: str) -> 
     assert answers[0] is None or isinstance(answers[0], CacheStale)
     held = await new.load()
     assert held is not None
-    assert held.epoch == 2
+    assert held.meta.epoch == 2
     assert held.orders == newer.orders
     await old.close()
     await new.close()

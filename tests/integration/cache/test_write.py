@@ -84,9 +84,9 @@ async def test_a_new_leader_goes_on_where_the_old_one_stopped(mirror: BookMirror
 
     await mirror.write(one_more(order(2), 20, sequence=1, epoch=4))
 
-    meta = await mirror.meta()
-    assert meta is not None
-    assert (meta.epoch, meta.sequence) == (4, 2)
+    held = await mirror.load()
+    assert held is not None
+    assert (held.meta.epoch, held.sequence) == (4, 2)
 
 
 @pytest.mark.parametrize(
@@ -208,9 +208,9 @@ async def test_a_server_that_forgot_its_scripts_is_taught_again(
 
     await mirror.write(nothing_after(2))
 
-    meta = await mirror.meta()
-    assert meta is not None
-    assert meta.sequence == 3
+    held = await mirror.load()
+    assert held is not None
+    assert held.sequence == 3
 
 
 async def test_a_market_stays_under_its_own_hash_tag(mirror: BookMirror, redis: Redis) -> None:
@@ -280,6 +280,7 @@ async def test_values_beyond_53_bits_are_exact(mirror: BookMirror) -> None:
     lots = (1 << 60) + 1
     await mirror.write(one_more(order(1, price=(1 << 53) - 1, lots=lots), lots, sequence=0))
 
-    depth = await mirror.depth(1)
-    assert depth is not None
-    assert depth.bids == [((1 << 53) - 1, lots)]
+    held = await mirror.contents()
+    assert held is not None
+    assert held.bid_levels == {(1 << 53) - 1: lots}
+    assert [price for _, price, *_ in held.bids] == [(1 << 53) - 1]
