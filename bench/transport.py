@@ -18,6 +18,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import aio_pika
 import uvloop
 
 from gomatch.cli.servers import RabbitServer
@@ -26,6 +27,7 @@ from gomatch.engine import NewOrder, OrderType, Side
 from gomatch.messages.codec import pack_commands
 from gomatch.messages.envelope import CommandBatch
 from gomatch.transport import RabbitMQTransport
+from gomatch.transport.rabbitmq import topology
 
 _MARKET = "BTC-USDT"
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -117,7 +119,8 @@ def _cpu_of(root: int) -> float:
 
 async def run(arguments: argparse.Namespace, server: RabbitServer) -> None:
     transport = RabbitMQTransport(server.url)
-    await transport.declare(_MARKET)
+    async with await aio_pika.connect(server.url) as connection:
+        await topology.ensure(connection, _MARKET)
     version = server.control("version").strip()
     print(f"RabbitMQ {version}, quorum queue, one node, {os.cpu_count()} cores")
     for commands in (1, 10, arguments.commands, 500):

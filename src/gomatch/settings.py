@@ -42,6 +42,13 @@ class Settings(BaseSettings):
     amqp_url: SecretStr = Field(
         default=SecretStr("amqp://guest:guest@127.0.0.1:5672/"), description="RabbitMQ."
     )
+    queue_length: int = Field(
+        default=100_000,
+        ge=0,
+        description="Batches that may wait in a market's queue at RabbitMQ; 0 is no limit. What "
+        "finds it full is read from PostgreSQL. The same for API and matchers; a queue that is "
+        "there keeps the length it was made with.",
+    )
     server_key: SecretStr = Field(
         default=SecretStr(""),
         description="Hex, at least 32 bytes: the key from which the secrets of API keys are "

@@ -290,7 +290,9 @@ def _own_transport(settings: Settings, metrics: ApiMetrics) -> Transport:
             "under `gomatch up`; set GOMATCH_TRANSPORT=rabbitmq"
         )
     return RabbitMQTransport(
-        settings.amqp_url.get_secret_value(), hooks=prometheus_hooks(metrics.registry)
+        settings.amqp_url.get_secret_value(),
+        queue_length=settings.queue_length,
+        hooks=prometheus_hooks(metrics.registry),
     )
 
 

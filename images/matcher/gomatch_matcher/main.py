@@ -48,7 +48,9 @@ async def _serve(settings: Settings, tracing: Tracing, checkpoint: Checkpoint) -
         loop.add_signal_handler(number, stop.set)
     registry = CollectorRegistry()
     transport = RabbitMQTransport(
-        settings.amqp_url.get_secret_value(), hooks=prometheus_hooks(registry)
+        settings.amqp_url.get_secret_value(),
+        queue_length=settings.queue_length,
+        hooks=prometheus_hooks(registry),
     )
     try:
         service = MatcherService(

@@ -14,7 +14,7 @@ from gomatch.transport.interfaces import CommandConsumer, CommandPublisher, Deli
 
 
 class InProcessTransport:
-    """``max_length`` bounds each queue that was declared without a length of its own."""
+    """``max_length`` batches at most wait for each market."""
 
     def __init__(self, *, max_length: int = 10_000, hooks: TransportHooks | None = None) -> None:
         self._max_length = max_length
@@ -27,27 +27,15 @@ class InProcessTransport:
         return _Publisher(self)
 
     async def consumer(self, market: str, *, prefetch: int) -> CommandConsumer:
-        consumer = _Consumer(self, self._queue(market), prefetch)
-        consumer.queue.consumers.append(consumer)
-        consumer.queue.changed()
-        return consumer
-
-    async def declare(self, market: str, *, max_length: int | None = None) -> None:
         queue = self._queue(market)
-        if max_length is not None:
-            queue.max_length = max_length
+        consumer = _Consumer(self, queue, prefetch)
+        queue.consumers.append(consumer)
+        queue.changed()
+        return consumer
 
     async def depth(self, market: str) -> int | None:
         queue = self._queues.get(market)
         return None if queue is None else len(queue.waiting)
-
-    async def delete(self, market: str) -> None:
-        queue = self._queues.pop(market, None)
-        if queue is not None:
-            queue.waiting.clear()
-            # As with the broker, a consumer of a deleted queue subscribes to the new one.
-            for consumer in queue.consumers:
-                consumer.move(self._queue(market))
 
     async def close(self) -> None:
         self._queues.clear()
@@ -102,12 +90,8 @@ class _Consumer:
         self._prefetch = prefetch
         self._next_tag = 1
         self._unacknowledged: dict[int, CommandBatch] = {}
-        self.queue = queue
+        self._queue = queue
         self.wake = asyncio.Event()
-
-    def move(self, queue: _Queue) -> None:
-        self.queue = queue
-        queue.consumers.append(self)
 
     async def take(self, *, limit: int, timeout: float) -> list[Delivery]:
         taken = self._take(limit)
@@ -125,7 +109,7 @@ class _Consumer:
 
     def _take(self, limit: int) -> list[Delivery]:
         taken: list[Delivery] = []
-        queue = self.queue
+        queue = self._queue
         if queue.consumers[:1] != [self]:
             return taken
         while queue.waiting and len(taken) < limit and len(self._unacknowledged) < self._prefetch:
@@ -153,7 +137,7 @@ class _Consumer:
         self.wake.set()
 
     async def close(self) -> None:
-        queue = self.queue
+        queue = self._queue
         if self not in queue.consumers:
             return
         queue.consumers.remove(self)

@@ -55,17 +55,7 @@ class Transport(Protocol):
         """At most ``prefetch`` batches are delivered and not acknowledged. Of several consumers
         of a market one is active, the others wait for it to end."""
 
-    async def declare(self, market: str, *, max_length: int | None = None) -> None:
-        """Make the market's queue. ``max_length`` batches at most, then publishing fails.
-
-        Raises ConfigurationError when it exists with other properties, TransportError when the
-        broker cannot be reached.
-        """
-
     async def depth(self, market: str) -> int | None:
         """Batches waiting, without those delivered; None when that cannot be learnt."""
-
-    async def delete(self, market: str) -> None:
-        """Remove the market's queue and what is in it. Raises TransportError."""
 
     async def close(self) -> None: ...

@@ -30,6 +30,7 @@ from gomatch.transport import InProcessTransport, RabbitMQTransport, Transport
 from gomatch_matcher.metrics import MatcherMetrics
 from gomatch_matcher.service import MatcherService
 from tests.fixtures.faulty_transport import Faults, FaultyTransport
+from tests.fixtures.queues import make_queue
 
 _BATCHES = 150
 _OUTCOME = """
@@ -138,8 +139,9 @@ async def test_losing_repeating_and_reordering_changes_no_order_and_no_trade(
     )
     inner: Transport = InProcessTransport()
     if broker == "rabbitmq":
-        inner = RabbitMQTransport(request.getfixturevalue("rabbitmq_url"))
-        await inner.declare("ODD-USDT")
+        url = request.getfixturevalue("rabbitmq_url")
+        await make_queue(url, "ODD-USDT")
+        inner = RabbitMQTransport(url)
     faulty = FaultyTransport(inner, seed=11, faults=Faults(lose=0.1, repeat=0.15, reorder=0.15))
     pool = await connect_pool(database_url, size=4, timeout=10, application="tests")
     try:

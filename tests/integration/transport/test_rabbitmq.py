@@ -16,7 +16,7 @@ from pamqp.body import ContentBody
 from pamqp.header import ContentHeader
 
 from gomatch.cli.servers import RabbitServer
-from gomatch.errors import ConfigurationError, PublishFailed, TransportError
+from gomatch.errors import ConfigurationError, PublishFailed
 from gomatch.messages.envelope import CommandBatch
 from gomatch.transport import (
     CommandConsumer,
@@ -28,6 +28,7 @@ from gomatch.transport import (
 from gomatch.transport.wire import CONTENT_TYPE, headers_of
 from tests.fixtures.batches import make_batch
 from tests.fixtures.links import ProxyFactory
+from tests.fixtures.queues import delete_queue, make_queue
 from tests.fixtures.servers import wait_for_queues_on_disk
 
 MARKET = "BTC-USDT"
@@ -68,8 +69,8 @@ def counts() -> Counts:
 
 @pytest.fixture
 async def transport(rabbitmq_url: str, counts: Counts) -> AsyncIterator[RabbitMQTransport]:
+    await make_queue(rabbitmq_url, MARKET)
     transport = RabbitMQTransport(rabbitmq_url, hooks=counts.hooks())
-    await transport.declare(MARKET)
     yield transport
     await transport.close()
 
@@ -209,10 +210,10 @@ async def test_a_purge_loses_messages_and_nothing_else(
 
 
 async def test_a_deleted_queue_without_a_consumer_is_made_again_by_the_publisher(
-    transport: RabbitMQTransport, counts: Counts
+    rabbitmq_url: str, transport: RabbitMQTransport, counts: Counts
 ) -> None:
     publisher = await transport.publisher()
-    await transport.delete(MARKET)
+    await delete_queue(rabbitmq_url, MARKET)
     assert await transport.depth(MARKET) is None
     with pytest.raises(PublishFailed, match="no queue"):
         await publisher.publish(make_batch(MARKET, 1), timeout=5)
@@ -224,13 +225,14 @@ async def test_a_deleted_queue_without_a_consumer_is_made_again_by_the_publisher
 
 
 async def test_a_queue_deleted_under_its_consumer_is_made_again_and_consumed(
+    rabbitmq_url: str,
     transport: RabbitMQTransport,
 ) -> None:
     publisher = await transport.publisher()
     consumer = await transport.consumer(MARKET, prefetch=10)
     await publisher.publish(make_batch(MARKET, 1), timeout=5)
     taken = await take_numbers(consumer, 1)
-    await transport.delete(MARKET)
+    await delete_queue(rabbitmq_url, MARKET)
     await consumer.ack(taken[0])
     await publish_until_confirmed(publisher, make_batch(MARKET, 2))
     assert [d.batch.first for d in await take_numbers(consumer, 1)] == [2]
@@ -257,13 +259,12 @@ async def test_a_market_that_nobody_declared_gets_a_queue_by_publishing(
     assert await transport.depth("NEW-USDT") == 1
 
 
-async def test_a_full_queue_refuses_and_keeps_the_oldest(
-    transport: RabbitMQTransport, counts: Counts
-) -> None:
-    await transport.declare("FULL-USDT", max_length=3)
+async def test_a_full_queue_refuses_and_keeps_the_oldest(rabbitmq_url: str, counts: Counts) -> None:
+    transport = RabbitMQTransport(rabbitmq_url, queue_length=3, hooks=counts.hooks())
     publisher = await transport.publisher()
+    await publish_until_confirmed(publisher, make_batch("FULL-USDT", 1))
     refused = 0
-    for first in range(1, 11):
+    for first in range(2, 11):
         try:
             await publisher.publish(make_batch("FULL-USDT", first), timeout=5)
         except PublishFailed as error:
@@ -274,6 +275,7 @@ async def test_a_full_queue_refuses_and_keeps_the_oldest(
     consumer = await transport.consumer("FULL-USDT", prefetch=20)
     first_delivery = (await take_numbers(consumer, 1))[0]
     assert first_delivery.batch.first == 1
+    await transport.close()
 
 
 async def test_a_cut_connection_comes_back_and_unacknowledged_batches_with_it(
@@ -361,8 +363,6 @@ async def test_confirmed_batches_survive_the_kill_of_the_broker(
     with pytest.raises(PublishFailed):
         await publisher.publish(make_batch(MARKET, 11), timeout=5)
     assert await transport.depth(MARKET) is None
-    with pytest.raises(TransportError):
-        await transport.declare(MARKET)
     await rabbitmq_server.start()
     await publish_until_confirmed(publisher, make_batch(MARKET, 12))
     seen: set[int] = set()
@@ -460,24 +460,19 @@ async def test_a_queue_with_other_properties_is_reported_with_what_to_do(
 ) -> None:
     channel = await stranger.channel()
     await channel.declare_queue(QUEUE, durable=True)
-    transport = RabbitMQTransport(rabbitmq_url)
     with pytest.raises(ConfigurationError, match=r"BTC-USDT.*Delete them"):
-        await transport.declare(MARKET)
-    await transport.close()
+        await make_queue(rabbitmq_url, MARKET)
 
 
-async def test_declaring_twice_is_harmless_and_a_changed_length_is_reported(
-    transport: RabbitMQTransport,
+async def test_a_queue_that_is_there_keeps_its_length(
+    rabbitmq_url: str, transport: RabbitMQTransport
 ) -> None:
-    await transport.declare(MARKET)
-    with pytest.raises(ConfigurationError, match="x-max-length"):
-        await transport.declare(MARKET, max_length=5)
-
-
-async def test_deleting_what_is_not_there_is_harmless(transport: RabbitMQTransport) -> None:
-    await transport.delete(MARKET)
-    await transport.delete(MARKET)
-    assert await transport.depth(MARKET) is None
+    assert not await make_queue(rabbitmq_url, MARKET)
+    assert not await make_queue(rabbitmq_url, MARKET, length=1)
+    publisher = await transport.publisher()
+    for first in range(1, 6):
+        await publisher.publish(make_batch(MARKET, first), timeout=5)
+    assert await transport.depth(MARKET) == 5
 
 
 async def test_a_broker_that_is_down_at_the_start_is_connected_to_once_it_is_there(
@@ -501,7 +496,7 @@ async def test_a_broker_that_is_down_at_the_start_is_connected_to_once_it_is_the
 async def test_closing_ends_every_connection(rabbitmq_url: str, tcp_proxy: ProxyFactory) -> None:
     proxy = await tcp_proxy(rabbitmq_url)
     transport = RabbitMQTransport(proxy.url(rabbitmq_url))
-    await transport.declare(MARKET)
+    await make_queue(rabbitmq_url, MARKET)
     publisher = await transport.publisher()
     await transport.consumer(MARKET, prefetch=10)
     await publisher.publish(make_batch(MARKET, 1), timeout=5)

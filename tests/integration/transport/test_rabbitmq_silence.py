@@ -10,6 +10,7 @@ from gomatch.transport import RabbitMQTransport
 from tests.fixtures.batches import make_batch
 from tests.fixtures.links import ProxyFactory
 from tests.fixtures.proxy import Direction
+from tests.fixtures.queues import make_queue
 
 MARKET = "BTC-USDT"
 CHANNEL_OPEN = b"\x00\x14\x00\x0a"
@@ -41,7 +42,7 @@ async def test_a_broker_that_falls_silent_as_a_consumer_is_set_up_is_connected_t
         proxy.restore()
         direct = RabbitMQTransport(rabbitmq_url)
         try:
-            await direct.declare(MARKET)
+            await make_queue(rabbitmq_url, MARKET)
             publisher = await direct.publisher()
             await publisher.publish(make_batch(MARKET, 1), timeout=10)
             async with asyncio.timeout(60):

@@ -88,20 +88,7 @@ async def test_a_full_queue_refuses() -> None:
     publisher = await transport.publisher()
     with pytest.raises(PublishFailed, match="holds 2"):
         await publisher.publish(make_batch(MARKET, 3), timeout=1)
-    await transport.declare(MARKET, max_length=3)
-    await publisher.publish(make_batch(MARKET, 3), timeout=1)
-    assert await transport.depth(MARKET) == 3
-
-
-async def test_a_consumer_of_a_deleted_queue_takes_from_the_new_one() -> None:
-    transport = InProcessTransport()
-    consumer = await transport.consumer(MARKET, prefetch=10)
-    await fill(transport, 1)
-    await transport.delete(MARKET)
-    assert await transport.depth(MARKET) == 0
-    publisher = await transport.publisher()
-    await publisher.publish(make_batch(MARKET, 2), timeout=1)
-    assert await numbers(consumer) == [2]
+    assert await transport.depth(MARKET) == 2
 
 
 async def test_what_cannot_be_decoded_is_put_aside_with_the_reason() -> None:

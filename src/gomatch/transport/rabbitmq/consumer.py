@@ -36,7 +36,8 @@ class _Tag:
 
 
 class RabbitMQConsumer:
-    """See CommandConsumer. Never raises because of the broker."""
+    """See CommandConsumer. Never raises because of the broker. ``queue_length`` is that of a queue
+    that has to be made."""
 
     def __init__(
         self,
@@ -45,13 +46,13 @@ class RabbitMQConsumer:
         market: str,
         prefetch: int,
         hooks: TransportHooks,
-        max_lengths: Mapping[str, int | None],
+        queue_length: int,
     ) -> None:
         self._market = market
         self.closed = False
         self._prefetch = prefetch
         self._hooks = hooks
-        self._max_lengths = max_lengths
+        self._queue_length = queue_length
         self._connections = 0
         self._channel: AbstractChannel | None = None
         self._unacknowledged: deque[int] = deque()  # delivery tags
@@ -119,9 +120,7 @@ class RabbitMQConsumer:
         self._channel = channel
         self._unacknowledged.clear()
         self._arrived.clear()
-        if await topology.ensure(
-            connection, self._market, max_length=self._max_lengths.get(self._market)
-        ):
+        if await topology.ensure(connection, self._market, length=self._queue_length):
             self._hooks.redeclared(self._market)
             _log.warning("queue_redeclared", market=self._market)
         await channel.set_qos(prefetch_count=self._prefetch, timeout=_TIMEOUT)

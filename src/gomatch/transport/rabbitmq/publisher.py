@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aio_pika import DeliveryMode, Message
@@ -28,13 +28,11 @@ _log = logs.get(__name__)
 
 class RabbitMQPublisher:
     """Fails at once while there is no connection: the matcher then reads from PostgreSQL, and
-    nothing piles up here. ``max_lengths`` is what was declared for each market."""
+    nothing piles up here. ``queue_length`` is that of a queue that has to be made."""
 
-    def __init__(
-        self, url: str, *, hooks: TransportHooks, max_lengths: Mapping[str, int | None]
-    ) -> None:
+    def __init__(self, url: str, *, hooks: TransportHooks, queue_length: int) -> None:
         self._hooks = hooks
-        self._max_lengths = max_lengths
+        self._queue_length = queue_length
         self._in_flight = asyncio.Semaphore(_IN_FLIGHT)
         self._declaring = asyncio.Lock()
         self._missing_since: dict[str, float] = {}
@@ -92,7 +90,7 @@ class RabbitMQPublisher:
             if connection is None:
                 return False
             if market in self._missing_since and await topology.ensure(
-                connection, market, max_length=self._max_lengths.get(market)
+                connection, market, length=self._queue_length
             ):
                 self._hooks.redeclared(market)
                 _log.warning("queue_redeclared", market=market)

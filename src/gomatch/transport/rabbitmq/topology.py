@@ -23,49 +23,30 @@ def queue_name(market: str) -> str:
     return f"{EXCHANGE}.{market}"
 
 
-def queue_arguments(max_length: int | None) -> dict[str, Any]:
+def queue_arguments(length: int) -> dict[str, Any]:
     """The delivery limit is what newer brokers have by default. It ends the loop of a message
     that kills each connection it is delivered on. Live batches that meet it, because they were
     delivered beside such a message or their matcher kept crashing, are dead-lettered too, and
-    their numbers are read from PostgreSQL."""
+    their numbers are read from PostgreSQL.
+
+    ``length`` batches at most may wait, 0 is no limit; then publishing fails."""
     arguments: dict[str, Any] = {
         "x-queue-type": "quorum",
         "x-single-active-consumer": True,
         "x-dead-letter-exchange": DEAD,
         "x-delivery-limit": _DELIVERY_LIMIT,
     }
-    if max_length is not None:
-        arguments["x-max-length"] = max_length
+    if length:
+        arguments["x-max-length"] = length
         arguments["x-overflow"] = "reject-publish"
     return arguments
 
 
-async def declare(
-    connection: AbstractConnection, market: str, *, max_length: int | None = None
-) -> None:
-    """Make everything that ``market`` needs, where it does not exist.
-
-    Raises ConfigurationError when something exists with other properties.
-    """
-    channel = connection.channel(publisher_confirms=False)
-    try:
-        await channel.initialize(timeout=_TIMEOUT)
-        await _declare(channel, market, max_length)
-    except ChannelPreconditionFailed as error:
-        raise ConfigurationError(
-            f"the broker has queues or exchanges of market {market} with other properties: "
-            f"{error}. Delete them (their commands are safe in PostgreSQL) and start again"
-        ) from error
-    finally:
-        await channel.close()
-
-
-async def ensure(
-    connection: AbstractConnection, market: str, *, max_length: int | None = None
-) -> bool:
+async def ensure(connection: AbstractConnection, market: str, *, length: int = 0) -> bool:
     """Make what is missing, without looking at the properties of what is there.
 
-    True when something was missing. Raises ConfigurationError as ``declare``.
+    True when something was missing. Raises ConfigurationError when some of it exists with other
+    properties than the rest is made with.
     """
     channel = connection.channel(publisher_confirms=False)
     try:
@@ -77,7 +58,7 @@ async def ensure(
         await queue.bind(EXCHANGE, routing_key=market, timeout=_TIMEOUT)
         await dead.bind(DEAD, timeout=_TIMEOUT)
     except ChannelNotFoundEntity:
-        await declare(connection, market, max_length=max_length)
+        await _make(connection, market, length)
         return True
     finally:
         await channel.close()
@@ -87,7 +68,7 @@ async def ensure(
 async def ensure_exchange(connection: AbstractConnection) -> None:
     """What a publisher needs: publishing to an exchange that is missing costs the channel.
 
-    Raises ConfigurationError as ``declare``.
+    Raises ConfigurationError when it exists with other properties.
     """
     channel = connection.channel(publisher_confirms=False)
     try:
@@ -99,17 +80,6 @@ async def ensure_exchange(connection: AbstractConnection) -> None:
         raise ConfigurationError(
             f"the broker has an exchange {EXCHANGE} with other properties: {error}. Delete it"
         ) from error
-    finally:
-        await channel.close()
-
-
-async def delete(connection: AbstractConnection, market: str) -> None:
-    channel = connection.channel(publisher_confirms=False)
-    try:
-        await channel.initialize(timeout=_TIMEOUT)
-        await channel.queue_delete(
-            queue_name(market), if_unused=False, if_empty=False, timeout=_TIMEOUT
-        )
     finally:
         await channel.close()
 
@@ -127,7 +97,21 @@ async def count(connection: AbstractConnection, market: str) -> int | None:
         await channel.close()
 
 
-async def _declare(channel: AbstractChannel, market: str, max_length: int | None) -> None:
+async def _make(connection: AbstractConnection, market: str, length: int) -> None:
+    channel = connection.channel(publisher_confirms=False)
+    try:
+        await channel.initialize(timeout=_TIMEOUT)
+        await _declare(channel, market, length)
+    except ChannelPreconditionFailed as error:
+        raise ConfigurationError(
+            f"the broker has queues or exchanges of market {market} with other properties: "
+            f"{error}. Delete them (their commands are safe in PostgreSQL) and start again"
+        ) from error
+    finally:
+        await channel.close()
+
+
+async def _declare(channel: AbstractChannel, market: str, length: int) -> None:
     orders = await channel.declare_exchange(
         EXCHANGE, ExchangeType.DIRECT, durable=True, timeout=_TIMEOUT
     )
@@ -144,7 +128,7 @@ async def _declare(channel: AbstractChannel, market: str, max_length: int | None
     queue = await channel.declare_queue(
         queue_name(market),
         durable=True,
-        arguments=queue_arguments(max_length),
+        arguments=queue_arguments(length),
         timeout=_TIMEOUT,
     )
     await queue.bind(orders, routing_key=market, timeout=_TIMEOUT)
