@@ -62,6 +62,9 @@ class Submission:
     followers: dict[int, tuple[Submission, Claim]] = field(default_factory=dict)
     """Position -> the first use of the same client id in the same plan."""
     numbers: Sequence[int] = ()
+    whole: bool = False
+    """Its commands belong together under its one client id: where that is known, none of them is
+    accepted."""
 
     @property
     def is_control(self) -> bool:
@@ -158,13 +161,17 @@ class AcceptPlan:
                 )
 
     def _place_some(self, submission: Submission, commands: list[Command]) -> dict[int, int]:
-        """Append what is neither settled nor a follower; the others keep a place that nobody
-        reads. Returns position -> offset."""
+        """Append what is neither settled nor a follower, nothing where these stand for the
+        whole; the others keep a place that nobody reads. Returns position -> offset."""
         offsets: dict[int, int] = {}
         numbers: list[int] = []
         for position, command in enumerate(submission.commands):
             numbers.append(len(commands))
-            if position in submission.settled or position in submission.followers:
+            if (
+                submission.whole
+                or position in submission.settled
+                or position in submission.followers
+            ):
                 continue
             offsets[position] = len(commands)
             commands.append(command)

@@ -117,9 +117,11 @@ class IntakeService:
         commands: Sequence[Command],
         claims: Sequence[Claim] = (),
         *,
+        whole: bool = False,
         trace: str = "",
     ) -> Accepted:
-        """Accept ``commands`` of one user in this order. Raises Problem: overloaded,
+        """Accept ``commands`` of one user in this order; with ``whole`` all of them or, where the
+        one client id among ``claims`` is known, none. Raises Problem: overloaded,
         backlog_full, reservation_refused, not_accepted, outcome_unknown, shutting_down,
         unknown_market, internal_error."""
         if self._closed:
@@ -133,7 +135,7 @@ class IntakeService:
             raise Problem(codes.NOT_ACCEPTED, retry_after=1)
         loop = self._loop
         future: asyncio.Future[Accepted] = loop.create_future()
-        submission = Submission(user, commands, claims, future, trace, loop.time())
+        submission = Submission(user, commands, claims, future, trace, loop.time(), whole=whole)
         if lane.commands + len(commands) > self._intake_limit and (
             not submission.is_control
             or lane.commands + len(commands) > _with_headroom(self._intake_limit)

@@ -164,14 +164,15 @@ class OrderService:
             claims: list[Claim] = []
             if request_id is not None:
                 own_id = client_id(request_id, "request_id")
-                key = user, ClaimKind.REQUEST, own_id
-                if len(commands) > 1 and await self._client_ids.claims([key]):
-                    # Sent again: what comes before the last is done and may not be done twice.
-                    commands = commands[-1:]
                 digest = digest_of(commands[-1], market.symbol)
                 claims = [Claim(len(commands) - 1, ClaimKind.REQUEST, own_id, digest)]
             accepted = await self._intake.submit(
-                market, user, commands, claims, trace=self._tracing.current_traceparent()
+                market,
+                user,
+                commands,
+                claims,
+                whole=True,
+                trace=self._tracing.current_traceparent(),
             )
             first = accepted.settled.get(len(commands) - 1)
             if first is not None and first.conflict:

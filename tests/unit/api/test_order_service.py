@@ -355,6 +355,35 @@ async def test_request_ids_make_a_cancel_all_and_a_state_change_repeatable() -> 
     assert (done.status, done.command, done.cancelled) == ("applied", 1, 3)
 
 
+async def test_closing_sent_twice_at_once_cancels_everybody_once() -> None:
+    venue = await Venue.open()
+    close = partial(venue.orders.set_state, principal(scopes=("admin",)), "BTC-USDT", "closed")
+    venue.store.gate.clear()
+    both = [asyncio.create_task(close(request_id="c")) for _ in range(2)]
+    while not venue.store.running:
+        await asyncio.sleep(0)
+    venue.store.gate.set()
+    first, again = await asyncio.gather(*both)
+    assert first == again
+    assert first.command == 2
+    assert [type(command) for command in venue.commands()] == [CancelAll, SetState]
+
+
+@pytest.mark.parametrize("together", [False, True])
+async def test_closing_under_a_used_request_id_cancels_nothing(together: bool) -> None:
+    venue = await Venue.open()
+    set_state = partial(venue.orders.set_state, principal(scopes=("admin",)), "BTC-USDT")
+    halting = asyncio.create_task(set_state("halted", request_id="r"))
+    await asyncio.sleep(0)
+    if not together:
+        await halting
+    with pytest.raises(Problem) as caught:
+        await set_state("closed", request_id="r")
+    assert caught.value.code is codes.REQUEST_ID_REUSED
+    assert (await halting).command == 1
+    assert venue.commands() == [SetState(TradingState.HALTED)]
+
+
 async def test_only_administrators_set_the_state() -> None:
     venue = await Venue.open()
     with pytest.raises(Problem) as caught:
