@@ -24,6 +24,7 @@ class FailingTable(DisconnectTable):
         self.failure: StoreError | None = None
         self.claims = 0
         self.renewals = 0
+        self.disarmed: list[str] = []
         self.while_claiming: Callable[[], None] = lambda: None
 
     def _check(self) -> None:
@@ -44,6 +45,7 @@ class FailingTable(DisconnectTable):
 
     async def disarm(self, session_id: str) -> None:
         self._check()
+        self.disarmed.append(session_id)
         await super().disarm(session_id)
 
     async def claim_expired(
@@ -207,6 +209,25 @@ async def test_after_a_freeze_everybody_gets_to_renew_before_anybody_is_swept(fr
         assert table.cancelled == []
         if frozen == "database":
             assert table.rows["elsewhere"].expires_at > 0
+
+
+@pytest.mark.parametrize("written", [False, True])
+async def test_only_what_may_have_been_written_is_removed_when_the_database_is_back(
+    written: bool,
+) -> None:
+    """Clients that try again while it is away leave nothing behind that would have to be."""
+    table = FailingTable()
+    async with running(table) as guard:
+        table.failure = StoreUnavailable("away", outcome_unknown=written)
+        for _ in range(3):
+            with pytest.raises(Problem):
+                await guard.arm(None, principal(1), [1], nothing)
+        table.failure = None
+        renewed = await guard.arm(None, principal(1), [1], nothing)
+        renewals = table.renewals
+        await until(lambda: table.renewals > renewals + 2)
+        assert len(table.disarmed) == (3 if written else 0)
+        assert list(table.rows) == [renewed.session_id]
 
 
 async def test_while_the_database_is_away_arming_fails_and_says_so() -> None:

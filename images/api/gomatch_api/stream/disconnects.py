@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from gomatch.engine import CancelAll, Reason
-from gomatch.errors import StoreError
+from gomatch.errors import StoreError, StoreUnavailable
 from gomatch.observability import logs
 from gomatch.store.records import ClaimKind, DisconnectSession
 from gomatch_api import codes
@@ -96,7 +96,8 @@ class DisconnectGuard:
         try:
             await self._insert(armed)
         except StoreError as error:
-            self._strays.add(armed.session_id)
+            if isinstance(error, StoreUnavailable) and error.outcome_unknown:
+                self._strays.add(armed.session_id)
             raise Problem(codes.DATABASE_UNAVAILABLE, retry_after=1) from error
         self._sessions[armed.session_id] = armed
         if before is not None:
