@@ -61,8 +61,8 @@ class CallbackServerHooks:
 
 class CallbackServer:
     """Port 0 takes a free one; ``port`` tells which after ``start``. Times are seconds: a matcher
-    has ``announce_timeout`` to introduce itself and is dropped after ``idle_timeout`` of silence
-    (it sends a heartbeat each second). Without a ``secret`` everybody is taken for a matcher."""
+    has ``announce_timeout`` to introduce itself, as long again to take the greeting, and is dropped
+    after ``idle_timeout`` of silence (it sends a heartbeat each second). Without a ``secret`` everybody is taken for a matcher."""
 
     def __init__(
         self,
@@ -130,7 +130,8 @@ class CallbackServer:
             try:
                 hello = feed.hello()
                 hello.replica = self._replica
-                await context.write(pb.PublishResponse(hello=hello))
+                async with asyncio.timeout(self._announce_timeout):
+                    await context.write(pb.PublishResponse(hello=hello))
                 await self._follow(context, market, feed)
             finally:
                 self._feeds.close(market, feed)

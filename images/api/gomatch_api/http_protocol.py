@@ -20,7 +20,7 @@ HEAD_LIMIT = 65_536
 """Bytes of a request line with its headers."""
 
 HEAD_SECONDS = 20.0
-"""Time that a new connection has to send its first request's headers."""
+"""Time that a request's headers have to arrive, the first one's from the connection on."""
 
 
 class HttpExchange:
@@ -71,7 +71,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._opening = self.loop.call_later(HEAD_SECONDS, self._give_up)
+        self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._opening is not None:
@@ -81,6 +81,9 @@ class HttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self._in_head:
+            # Here and not where a message begins: most heads come whole, and need no timer.
+            if self._opening is None:
+                self._await_head()
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_LIMIT and not self.transport.is_closing():
                 self.send_400_response("The request's headers are too large.")
@@ -116,6 +119,9 @@ class HttpProtocol(HttpToolsProtocol):
             b"connection: close\r\n\r\n%b" % (MEDIA_TYPE.encode(), len(body), body)
         )
         self.transport.close()
+
+    def _await_head(self) -> None:
+        self._opening = self.loop.call_later(HEAD_SECONDS, self._give_up)
 
     def _give_up(self) -> None:
         self._opening = None

@@ -154,6 +154,19 @@ async def test_a_body_above_the_limit(pieces: int) -> None:
     assert b'"code":"body_too_large"' in got
 
 
+async def test_every_request_of_a_connection_has_only_so_long_to_send_its_head(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with serving() as port, asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(HEAD + JSON + b"content-length: 2\r\n\r\n{}")
+        await reader.readuntil(b'"}')
+        monkeypatch.setattr("gomatch_api.http_protocol.HEAD_SECONDS", 0.05)
+        writer.write(HEAD)
+        assert await reader.read() == b""
+        writer.close()
+
+
 async def test_paths_that_are_nearly_hot_get_the_applications_answer() -> None:
     async with serving() as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
         assert (await client.delete("/v1/orders/BTC-USDT-7")).json() == {"order": "BTC-USDT-7"}
