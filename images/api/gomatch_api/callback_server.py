@@ -62,7 +62,8 @@ class CallbackServerHooks:
 class CallbackServer:
     """Port 0 takes a free one; ``port`` tells which after ``start``. Times are seconds: a matcher
     has ``announce_timeout`` to introduce itself, as long again to take the greeting, and is dropped
-    after ``idle_timeout`` of silence (it sends a heartbeat each second). Without a ``secret`` everybody is taken for a matcher."""
+    after ``idle_timeout`` of silence (it sends a heartbeat each second). Without a ``secret``
+    everybody is taken for a matcher."""
 
     def __init__(
         self,

@@ -7,9 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from gomatch.engine import Command
 from gomatch.errors import StoreUnavailable
-from gomatch.messages.request_digest import request_digest
 from gomatch.store.records import ClaimedId, ClaimKey, ClaimKind
 from gomatch_api import codes
 from gomatch_api.database import DatabaseHealth
@@ -24,11 +22,6 @@ GENERATION_SECONDS = 3_600.0
 
 OrderPlace = tuple[str, int]
 """(symbol, number)"""
-
-
-def digest_of(command: Command, symbol: str) -> bytes:
-    """What tells a repeated request from a different one under the same client id."""
-    return request_digest(command, symbol)
 
 
 @dataclass(slots=True, eq=False)

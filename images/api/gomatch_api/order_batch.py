@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 
 from gomatch.engine import AmendOrder, CancelOrder, Command
 from gomatch.messages.market import parse_order_id
+from gomatch.messages.request_digest import request_digest
 from gomatch.store.records import ClaimKey, ClaimKind
 from gomatch_api import codes
 from gomatch_api.accept_plan import Claim
-from gomatch_api.client_ids import OrderPlace, digest_of
+from gomatch_api.client_ids import OrderPlace
 from gomatch_api.markets import Market
 from gomatch_api.problems import Problem
 from gomatch_api.requests import AmendItem, AnyItem, CancelItem, NewOrderRequest
@@ -129,7 +130,7 @@ class OrderBatch:
         problem: Problem | None,
     ) -> Lot:
         """Returns the lot that holds the command: its own when ``problem`` speaks against it."""
-        digest = digest_of(command, lot.market.symbol)
+        digest = request_digest(command, lot.market.symbol)
         if problem is not None:
             key = self._user, kind, own_id
             alone = Lot(lot.market, [command], [Claim(0, kind, own_id, digest)], [index])

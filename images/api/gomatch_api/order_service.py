@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gomatch.engine import CancelAll, Command, NewOrder, TradingState
+from gomatch.messages.request_digest import request_digest
 from gomatch.messages.trading_state import state_commands
 from gomatch.observability.tracing import Tracing
 from gomatch.store.records import ClaimKind
 from gomatch_api import codes
 from gomatch_api.accept_plan import Accepted, Claim, Settled
 from gomatch_api.auth.principal import ADMIN, TRADE, Principal
-from gomatch_api.client_ids import ClientOrderIds, OrderPlace, Ticket, digest_of
+from gomatch_api.client_ids import ClientOrderIds, OrderPlace, Ticket
 from gomatch_api.intake import IntakeService
 from gomatch_api.markets import Market, MarketRegistry
 from gomatch_api.metrics import ApiMetrics
@@ -164,7 +165,7 @@ class OrderService:
             claims: list[Claim] = []
             if request_id is not None:
                 own_id = client_id(request_id, "request_id")
-                digest = digest_of(commands[-1], market.symbol)
+                digest = request_digest(commands[-1], market.symbol)
                 claims = [Claim(len(commands) - 1, ClaimKind.REQUEST, own_id, digest)]
             accepted = await self._intake.submit(
                 market,

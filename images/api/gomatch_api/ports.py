@@ -59,8 +59,6 @@ class Publisher(Protocol):
 
     async def publish(self, batch: CommandBatch, *, timeout: float) -> None: ...
 
-    async def close(self) -> None: ...
-
 
 class ResultFeed(Protocol):
     """The part of gomatch_api.feeds.Feeds that waits for results."""

@@ -9,6 +9,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from gomatch.errors import ConfigurationError
+from gomatch.observability import logs
+
+_log = logs.get(__name__)
 
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 """(host, port) -> the IP addresses behind it now. Raises OSError when that cannot be told."""
@@ -55,7 +58,8 @@ class TargetResolver:
         self._resolve = resolve
         self._timeout = timeout
         self._known: dict[Target, list[str]] = {}
-        self.failures = 0
+        self._failing: set[Target] = set()
+        """Names that could not be resolved the last time, so that each outage is told once."""
 
     async def addresses(self) -> list[str]:
         """All addresses now, without duplicates, in the order of the targets."""
@@ -72,8 +76,11 @@ class TargetResolver:
         try:
             async with asyncio.timeout(self._timeout):
                 ips = await self._resolve(target.host, target.port)
-        except (OSError, TimeoutError, UnicodeError):
-            self.failures += 1
+        except (OSError, TimeoutError, UnicodeError) as error:
+            if target not in self._failing:
+                self._failing.add(target)
+                _log.warning("callback_target_not_resolved", host=target.host, why=repr(error))
         else:
+            self._failing.discard(target)
             self._known[target] = [target.address(ip) for ip in ips]
         return self._known.get(target, [])

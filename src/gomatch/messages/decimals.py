@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-DIGITS_BEFORE = 15
 DIGITS_AFTER = 9
 SCALE: int = 10**DIGITS_AFTER
 """A decimal is held as an integer count of 1e-9."""

@@ -14,7 +14,6 @@ from gomatch.store.pool import Probe, close_pool, connect_pool, durability_warni
 from gomatch.store.records import (
     OPEN_STATUSES,
     ORDER_COLUMNS,
-    ORDER_UPDATE_COLUMNS,
     TRADE_COLUMNS,
     Acceptance,
     ApiKeyRecord,
@@ -47,7 +46,6 @@ from gomatch.store.trades import Trades
 __all__ = [
     "OPEN_STATUSES",
     "ORDER_COLUMNS",
-    "ORDER_UPDATE_COLUMNS",
     "TRADE_COLUMNS",
     "Acceptance",
     "ApiKeyRecord",

@@ -89,10 +89,6 @@ class ApiKeys(PoolUser):
         rows = await self._fetch(_SELECT + "WHERE k.revoked_at >= $1 ORDER BY k.revoked_at", time)
         return [_record(row) for row in rows]
 
-    async def user_id(self, user_name: str) -> int | None:
-        row = await self._fetchrow("SELECT id FROM users WHERE name = $1", user_name)
-        return None if row is None else row[0]
-
     async def list(self) -> list[ApiKeyRecord]:
         """All keys, revoked ones too, by age."""
         rows = await self._fetch(_SELECT + "ORDER BY k.created_at, k.key_id")

@@ -20,9 +20,6 @@ _GET = f"SELECT {_COLUMNS} FROM orders WHERE market_id = $1 AND number = $2"  # 
 _GET_MANY = f"""
 SELECT {_COLUMNS} FROM orders WHERE market_id = $1 AND number = ANY($2::bigint[])
 """  # noqa: S608
-_OPEN = f"""
-SELECT {_COLUMNS} FROM orders WHERE user_id = $1 AND market_id = $2 AND {_IS_OPEN} ORDER BY number
-"""  # noqa: S608
 # One statement sees one snapshot: the orders are exactly those of that sequence.
 _OPEN_AT_HEAD = f"""
 SELECT heads.sequence, {", ".join(f"orders.{name}" for name in ORDER_COLUMNS)}
@@ -70,12 +67,9 @@ class Orders(PoolUser):
         row = await self._fetchrow(_GET, market_id, number)
         return None if row is None else read_order(row)
 
-    async def open(self, user: int, market_id: int) -> list[OrderRecord]:
-        """All open orders of the user in this market, waiting stops too, by number."""
-        return [read_order(row) for row in await self._fetch(_OPEN, user, market_id)]
-
     async def open_at_head(self, user: int, market_id: int) -> tuple[int, list[OrderRecord]]:
-        """The market's sequence and the user's open orders exactly then, by number.
+        """The market's sequence and the user's open orders exactly then, waiting stops too, by
+        number.
 
         Raises UnknownMarket, StoreUnavailable.
         """

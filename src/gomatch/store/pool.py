@@ -48,9 +48,7 @@ def session_settings(
     }
 
 
-async def connect_pool(
-    url: str, *, size: int, timeout: float, application: str, minimum: int = 1
-) -> asyncpg.Pool:
+async def connect_pool(url: str, *, size: int, timeout: float, application: str) -> asyncpg.Pool:
     """A pool of at most ``size`` connections; ``timeout`` (seconds) limits every statement.
 
     Raises StoreUnavailable when no connection can be made.
@@ -58,7 +56,7 @@ async def connect_pool(
     with Translated():
         return await asyncpg.create_pool(
             url,
-            min_size=min(minimum, size),
+            min_size=1,
             max_size=size,
             timeout=min(timeout, CONNECT_TIMEOUT),
             command_timeout=timeout,

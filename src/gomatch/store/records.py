@@ -166,23 +166,6 @@ prevention. ``updated_at`` is the time and ``updated_sequence`` the last sequenc
 changed the order last.
 """
 
-ORDER_UPDATE_COLUMNS = (
-    "number",
-    "price",
-    "stop_price",
-    "display",
-    "expiry",
-    "quantity",
-    "filled",
-    "remaining",
-    "value",
-    "status",
-    "reason",
-    "updated_at",
-    "updated_sequence",
-)
-"""What can change of an order that has a row already."""
-
 TRADE_COLUMNS = (
     "market_id",
     "sequence",

@@ -185,9 +185,6 @@ class FakePublisher:
             raise PublishFailed("no broker")
         self.batches.append(batch)
 
-    async def close(self) -> None:
-        return None
-
 
 class FakeKeys:
     """gomatch.store.ApiKeys. ``between`` is called after what ``active`` answers was read and

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from structlog.testing import capture_logs
 
 from gomatch.errors import ConfigurationError
 from gomatch_matcher.callback_targets import Target, TargetResolver, parse_targets
@@ -43,3 +44,22 @@ async def test_a_dns_outage_cuts_nobody_off() -> None:
     assert await resolver.addresses() == ["10.0.0.1:81"]
     assert await resolver.addresses() == ["10.0.0.1:81"]
     assert await resolver.addresses() == []
+
+
+async def test_each_dns_outage_is_logged_once() -> None:
+    answers: list[list[str] | OSError] = [OSError("one"), OSError(), ["10.0.0.1"], OSError("two")]
+
+    async def resolve(host: str, port: int) -> list[str]:
+        answer = answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    resolver = TargetResolver([Target("api", 81)], resolve=resolve, timeout=1)
+    with capture_logs() as lines:
+        while answers:
+            await resolver.addresses()
+    assert [(line["event"], line["host"], line["why"]) for line in lines] == [
+        ("callback_target_not_resolved", "api", "OSError('one')"),
+        ("callback_target_not_resolved", "api", "OSError('two')"),
+    ]

@@ -46,10 +46,6 @@ class Feeds:
         """The view of a market, empty until a matcher has called. Raises UnknownMarket."""
         return self._find(symbol).view
 
-    def views(self) -> list[MarketView]:
-        """The views that exist so far."""
-        return [inputs.view for inputs in self._inputs.values()]
-
     def open(self, symbol: str, epoch: int) -> FeedInput:
         """Begin to feed a market. Raises UnknownMarket, StaleEpoch."""
         return self._find(symbol).open(epoch)

@@ -9,37 +9,13 @@ from typing import Any
 
 import msgspec
 
-from gomatch_api.feeds.private import (
-    AllOrdersCancelled,
-    OrderAccepted,
-    OrderAmended,
-    OrderCancelled,
-    OrderExpired,
-    OrderFilled,
-    OrderRested,
-    OrderTriggered,
-    PrivateEvent,
-    RequestRejected,
-)
+from gomatch_api.feeds.private import PrivateEvent
 from gomatch_api.problems import Problem
 from gomatch_api.times import format_time, now
 
 _encode = msgspec.json.Encoder().encode
 
 Tag = str | int | None
-
-PRIVATE_EVENTS = (
-    OrderAccepted,
-    OrderRested,
-    OrderFilled,
-    OrderCancelled,
-    OrderAmended,
-    OrderTriggered,
-    OrderExpired,
-    RequestRejected,
-    AllOrdersCancelled,
-)
-"""Every kind of event that a private stream can hold."""
 
 
 class OrdersMessage(msgspec.Struct, tag_field="type", tag="orders", gc=False):

@@ -38,7 +38,7 @@ class Keys(Protocol):
 
 
 class OrderEntry(Protocol):
-    """gomatch_api.orders.OrderService."""
+    """gomatch_api.order_service.OrderService."""
 
     async def submit(
         self, principal: Principal, items: Sequence[AnyItem | Problem], *, wait: bool

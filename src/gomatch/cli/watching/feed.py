@@ -35,7 +35,6 @@ class MarketFeed:
         """``url`` is the API's. Raises ConfigurationError when it cannot be one."""
         self.state = MarketState(market)
         self.status = "connecting"
-        self.connections = 0
         self._url = url
         self._api = ApiClient(url, "")
         self._stream_url = "ws" + url.removeprefix("http").rstrip("/") + "/v1/stream"
@@ -99,7 +98,6 @@ class MarketFeed:
 
     async def _begin(self, stream: ClientConnection) -> None:
         self.state.forget()
-        self.connections += 1
         self.status = "live"
         for channel in CHANNELS:
             request = {"op": "subscribe", "channel": channel, "market": self.state.market}
