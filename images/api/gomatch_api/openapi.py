@@ -15,7 +15,6 @@ from gomatch_api.routes.documents import (
     ACCEPTANCE,
     AUTHENTICATION,
     BODY,
-    CLIENT_ID_PATTERN,
     SECURITY,
     Responses,
     documented,
@@ -97,7 +96,7 @@ _REQUEST_ID = {
     "name": "request_id",
     "in": "query",
     "description": "The same request again under this id gets the first answer.",
-    "schema": {"type": "string", "pattern": CLIENT_ID_PATTERN},
+    "schema": {"type": "string", "pattern": requests.CLIENT_ID_PATTERN},
 }
 _NEW_ORDER = {
     "market": "BTC-USDT",

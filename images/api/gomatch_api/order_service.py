@@ -31,7 +31,7 @@ from gomatch_api.order_batch import (
 from gomatch_api.order_results import CommandResults
 from gomatch_api.problems import Problem
 from gomatch_api.refusals import Refusals
-from gomatch_api.requests import AnyItem, parse_item
+from gomatch_api.requests import AnyItem, StateName, parse_item
 from gomatch_api.responses import (
     Acknowledgement,
     CancelAllAcknowledgement,
@@ -121,7 +121,7 @@ class OrderService:
         return answer
 
     async def set_state(
-        self, principal: Principal, symbol: str, state: str, *, request_id: str | None = None
+        self, principal: Principal, symbol: str, state: StateName, *, request_id: str | None = None
     ) -> StateAcknowledgement:
         """Ask for a trading state; ``request_id`` as for `cancel_all`. Raises Problem."""
         self._admit(principal, ADMIN, 1)
@@ -130,7 +130,7 @@ class OrderService:
         )
         return StateAcknowledgement(
             market=symbol,
-            state=state,  # type: ignore[arg-type]
+            state=state,
             status="accepted",
             command=number,
             accepted_at=format_time(accepted_at),

@@ -6,19 +6,19 @@ from typing import cast
 
 from gomatch.engine import NewOrder, OrderType, SelfTrade, Side, TimeInForce
 from gomatch.messages.decimals import format_decimal, format_ratio
+from gomatch.messages.market import SelfTradeName
 from gomatch.store.records import OrderRecord, OrderStatus, TradeRecord
 from gomatch_api.feeds.depth import DepthSnapshot
 from gomatch_api.feeds.public import PublicTrade, state_name
 from gomatch_api.feeds.public import Ticker as ViewTicker
 from gomatch_api.feeds.view import MarketView
 from gomatch_api.markets import Market
-from gomatch_api.requests import SelfTradeName, SideName, TimeInForceName, TypeName
+from gomatch_api.requests import SideName, StateName, TimeInForceName, TypeName
 from gomatch_api.responses import (
     Depth,
     Fill,
     MarketInfo,
     Order,
-    StateName,
     StatusName,
     Ticker,
     Trade,

@@ -11,16 +11,19 @@ from typing import Any, Literal
 
 import msgspec
 
+from gomatch.messages.market import SelfTradeName
 from gomatch_api import codes
 from gomatch_api.problems import Problem
 from gomatch_api.strict_json import check_well_formed, decode, problem_of
 
 BATCH_LIMIT = 500
+CLIENT_ID_PATTERN = "^[A-Za-z0-9._:-]{1,64}$"
+"""Of client order ids and request ids; a JSON Schema pattern, too."""
 
 SideName = Literal["buy", "sell"]
 TypeName = Literal["limit", "market", "stop", "stop_limit"]
 TimeInForceName = Literal["gtc", "ioc", "fok", "gtd"]
-SelfTradeName = Literal["none", "cancel_newest", "cancel_oldest", "cancel_both", "decrement"]
+StateName = Literal["running", "auction", "cancel_only", "halted", "closed"]
 
 
 class _Strict(
@@ -87,7 +90,7 @@ class BatchRequest(_Strict):
 class StateRequest(_Strict):
     """An administrator's request to set a market's trading state."""
 
-    state: Literal["running", "auction", "cancel_only", "halted", "closed"]
+    state: StateName
     request_id: str | None = None
 
 

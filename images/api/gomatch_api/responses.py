@@ -6,8 +6,9 @@ from typing import Literal
 
 import msgspec
 
+from gomatch.messages.market import BandModeName, SelfTradeName
 from gomatch_api.problems import ProblemBody
-from gomatch_api.requests import SelfTradeName, SideName, TimeInForceName, TypeName
+from gomatch_api.requests import SideName, StateName, TimeInForceName, TypeName
 
 StatusName = Literal[
     "pending",
@@ -19,7 +20,6 @@ StatusName = Literal[
     "rejected",
     "waiting",
 ]
-StateName = Literal["running", "auction", "cancel_only", "halted", "closed"]
 
 
 class _Answer(msgspec.Struct, kw_only=True, gc=False):
@@ -181,7 +181,7 @@ class MarketInfo(_Answer):
     max_price: str
     min_notional: str | None
     self_trade_prevention: SelfTradeName
-    price_band_mode: Literal["none", "refuse", "halt"]
+    price_band_mode: BandModeName
     price_band: str
     maker_fee: str
     taker_fee: str

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from gomatch.engine import (
+    ICEBERG_SLICES,
     AmendOrder,
     NewOrder,
     OrderType,
@@ -21,11 +22,8 @@ from gomatch.messages.decimals import DecimalError, NotAMultiple
 from gomatch_api import codes
 from gomatch_api.markets import Market, UnitCache
 from gomatch_api.problems import Problem
-from gomatch_api.requests import AmendRequest, NewOrderRequest
+from gomatch_api.requests import CLIENT_ID_PATTERN, AmendRequest, NewOrderRequest
 from gomatch_api.times import parse_time
-
-ICEBERG_SLICES = 100
-"""The engine refuses an iceberg of more slices than this."""
 
 _UNITS_LIMIT = 1 << 62
 _SIDES = {"buy": Side.BUY, "sell": Side.SELL}
@@ -56,7 +54,7 @@ _MARKET = OrderType.MARKET
 _STOP_LIMIT = OrderType.STOP_LIMIT
 _GTC = TimeInForce.GTC
 _IOC = TimeInForce.IOC
-_CLIENT_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
+_CLIENT_ID = re.compile(CLIENT_ID_PATTERN, re.ASCII)
 
 
 def new_order(request: NewOrderRequest, market: Market, user: int) -> NewOrder:

@@ -21,6 +21,7 @@ from gomatch.errors import CacheStale
 
 _PRIORITY_WIDTH = 16
 """Enough for 2**53, beyond which scores and scripts are not exact either."""
+_MEMBER = f"%0{_PRIORITY_WIDTH}d:%d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def rebuild_prefix(symbol: str) -> str:
 
 
 def book_member(priority: int, number: int) -> str:
-    return f"{priority:016d}:{number}"
+    return _MEMBER % (priority, number)
 
 
 def parse_book_member(member: bytes) -> tuple[int, int]:

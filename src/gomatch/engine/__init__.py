@@ -11,7 +11,7 @@ from gomatch.engine.commands import (
     SetState,
 )
 from gomatch.engine.engine import Changes, Engine
-from gomatch.engine.entry import configuration_fault
+from gomatch.engine.entry import ICEBERG_SLICES, configuration_fault
 from gomatch.engine.events import (
     Accepted,
     AllCancelled,
@@ -44,6 +44,7 @@ from gomatch.engine.types import (
 )
 
 __all__ = [
+    "ICEBERG_SLICES",
     "NOTIONAL_LIMIT",
     "RATE_SCALE",
     "RULES_VERSION",

@@ -9,9 +9,7 @@ from gomatch.engine import Command, OrderType, SelfTrade, Side, TimeInForce
 from gomatch.errors import UnknownMarket
 from gomatch.messages.codec import unpack_commands
 from gomatch.store.pool import PoolUser
-from gomatch.store.records import OPEN_STATUSES, ORDER_COLUMNS, OrderRecord, OrderStatus
-
-NEWEST = (1 << 63) - 1
+from gomatch.store.records import NEWEST, OPEN_STATUSES, ORDER_COLUMNS, OrderRecord, OrderStatus
 
 _COLUMNS = ", ".join(ORDER_COLUMNS)
 # Written out, so that the planner can match it with the condition of the index of open orders.

@@ -10,6 +10,9 @@ from typing import NamedTuple
 from gomatch.engine import OrderType, SelfTrade, Side, TimeInForce, TradingState
 from gomatch.messages.market import MarketDefinition
 
+NEWEST = (1 << 63) - 1
+"""Above every number and sequence: where paging from the newest begins."""
+
 
 class OrderStatus(IntEnum):
     """``orders.status``."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from gomatch.engine import Side
 from gomatch.store.pool import PoolUser
-from gomatch.store.records import TRADE_COLUMNS, TradeRecord
-
-NEWEST = (1 << 63) - 1
+from gomatch.store.records import NEWEST, TRADE_COLUMNS, TradeRecord
 
 _COLUMNS = ", ".join(TRADE_COLUMNS)
 # A user trades as maker and as taker; each role has its index, so each gives its newest and the

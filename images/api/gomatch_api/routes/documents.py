@@ -39,7 +39,6 @@ SECURITY: list[dict[str, list[str]]] = [
     {"bearer": []},
     {"signatureKey": [], "signatureTimestamp": [], "signature": []},
 ]
-CLIENT_ID_PATTERN = "^[A-Za-z0-9._:-]{1,64}$"
 COMMON = (codes.MALFORMED_REQUEST, codes.METHOD_NOT_ALLOWED, codes.INTERNAL_ERROR)
 
 

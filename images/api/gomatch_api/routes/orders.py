@@ -8,12 +8,12 @@ from gomatch_api import codes
 from gomatch_api.auth import READ, TRADE, Principal
 from gomatch_api.order_queries import OrderFilter, decode_cursor, encode_cursor
 from gomatch_api.rendering import fills_of
+from gomatch_api.requests import CLIENT_ID_PATTERN
 from gomatch_api.responses import Fill, Fills, StatusName
 from gomatch_api.routes.common import answer, caller, measured_route, need_database
 from gomatch_api.routes.documents import (
     ACCEPTANCE,
     AUTHENTICATION,
-    CLIENT_ID_PATTERN,
     SECURITY,
     documented,
 )
