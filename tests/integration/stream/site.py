@@ -26,6 +26,7 @@ from gomatch_api.feeds.input import FeedInput
 from gomatch_api.markets import Market
 from gomatch_api.problems import Problem
 from gomatch_api.requests import AnyItem
+from gomatch_api.responses import Acknowledgement, CancelAllAcknowledgement, ItemResult
 from gomatch_api.stream import StreamHub, uvicorn_options
 from gomatch_api.stream.disconnects import DisconnectGuard
 from gomatch_api.stream.limits import StreamLimits
@@ -79,7 +80,7 @@ class ScriptedKeys:
 
 
 class ScriptedEntry:
-    """Answers each item with its own fields; ``gate`` holds answers back."""
+    """The order of each item has its user's number; ``gate`` holds answers back."""
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
@@ -88,23 +89,30 @@ class ScriptedEntry:
 
     async def submit(
         self, caller: Principal, items: Sequence[AnyItem | Problem], *, wait: bool
-    ) -> list[Any]:
+    ) -> list[ItemResult]:
         self.begun += items
         await self.gate.wait()
+        user = caller.user_id
+        order = Acknowledgement(f"{SYMBOL}-{user}", None, SYMBOL, "accepted", "", user)
         return [
-            {"status": item.status, "problem": item.body()}
+            ItemResult(item.status, problem=item.body())
             if isinstance(item, Problem)
-            else {"status": 200 if wait else 202, "order": {"user": caller.user_id}}
+            else ItemResult(200 if wait else 202, order)
             for item in items
         ]
 
     async def cancel_all(
         self, caller: Principal, market: str, *, request_id: str | None, wait: bool
-    ) -> Any:
+    ) -> CancelAllAcknowledgement:
         if market != SYMBOL:
             raise Problem(codes.UNKNOWN_MARKET)
-        status = "applied" if wait else "accepted"
-        return {"market": market, "status": status, "request_id": request_id}
+        return CancelAllAcknowledgement(
+            market=market,
+            status="applied" if wait else "accepted",
+            command=1,
+            accepted_at="",
+            request_id=request_id,
+        )
 
 
 class ScriptedMarkets:

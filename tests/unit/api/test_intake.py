@@ -34,6 +34,13 @@ async def refusal(venue: Venue, *commands: Command) -> ProblemCode:
     return caught.value.code
 
 
+async def waiting_commands(venue: Venue, count: int) -> None:
+    """Return once that many commands wait behind the accept that is held back."""
+    async with asyncio.timeout(10):
+        while not (venue.store.running and venue.intake.waiting == count):
+            await asyncio.sleep(0)
+
+
 async def test_commands_get_consecutive_numbers_and_are_published_once() -> None:
     venue = await Venue.open()
     accepted = await submit(venue, cancels(5, 6, 7))
@@ -51,7 +58,7 @@ async def test_what_arrives_meanwhile_shares_the_next_accept() -> None:
     first = asyncio.create_task(submit(venue, cancels(1)))
     await asyncio.sleep(0)
     rest = [asyncio.create_task(submit(venue, cancels(number))) for number in range(2, 12)]
-    await asyncio.sleep(0.01)
+    await waiting_commands(venue, 10)
     venue.store.gate.set()
     await asyncio.gather(first, *rest)
     assert venue.store.batches == [1, 10]
@@ -398,7 +405,7 @@ async def test_a_client_that_went_away_does_not_disturb_the_others() -> None:
     venue.store.gate.clear()
     gone = asyncio.create_task(submit(venue, cancels(1)))
     stays = asyncio.create_task(submit(venue, cancels(2)))
-    await asyncio.sleep(0.01)
+    await waiting_commands(venue, 0)
     gone.cancel()
     await asyncio.gather(gone, return_exceptions=True)
     venue.store.gate.set()

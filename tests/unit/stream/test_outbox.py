@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from unittest.mock import patch
 
 import pytest
 
@@ -73,18 +74,28 @@ async def test_a_reader_that_never_reads_is_given_up() -> None:
 
 
 async def test_each_message_has_the_whole_time_of_its_own() -> None:
-    outbox = Outbox(limit=100, limit_bytes=1_000, write_timeout=0.5, on_overflow=lambda: None)
+    outbox = Outbox(limit=100, limit_bytes=1_000, write_timeout=10.0, on_overflow=lambda: None)
     sent: list[str] = []
+    loop = asyncio.get_running_loop()
+    now = loop.time()
+
+    async def passing(seconds: float) -> None:
+        """That much later on the loop's clock, and what was due until then has been called."""
+        nonlocal now
+        now += seconds
+        for _ in range(3):
+            await asyncio.sleep(0)
 
     async def slowly(text: str) -> None:
+        await passing(9.0)
         if text == "never":
+            await passing(2.0)
             await asyncio.Event().wait()
-        await asyncio.sleep(0.1)
         sent.append(text)
 
-    texts = [str(number) for number in range(8)]  # 0.8 s in all
+    texts = [str(number) for number in range(8)]
     for text in [*texts, "never"]:
         outbox.put(text)
-    with pytest.raises(TimeoutError):
+    with patch.object(loop, "time", lambda: now), pytest.raises(TimeoutError):
         await outbox.run(slowly)
     assert sent == texts

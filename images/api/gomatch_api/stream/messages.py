@@ -11,11 +11,14 @@ import msgspec
 
 from gomatch_api.feeds.private import PrivateEvent
 from gomatch_api.problems import Problem
+from gomatch_api.responses import CancelAllAcknowledgement, ItemResult
 from gomatch_api.times import format_time, now
 
 _encode = msgspec.json.Encoder().encode
 
 Tag = str | int | None
+
+AckResults = Sequence[ItemResult] | Sequence[CancelAllAcknowledgement]
 
 
 class OrdersMessage(msgspec.Struct, tag_field="type", tag="orders", gc=False):
@@ -64,7 +67,7 @@ class ResyncMessage(msgspec.Struct, tag_field="type", tag="resync_required", omi
 
 
 class AckMessage(msgspec.Struct, tag_field="type", tag="ack", omit_defaults=True):
-    results: list[Any]
+    results: AckResults
     id: Tag = None
 
 

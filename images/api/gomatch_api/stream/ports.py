@@ -13,6 +13,7 @@ from gomatch_api.feeds.waits import AppliedRow
 from gomatch_api.markets import Market
 from gomatch_api.problems import Problem
 from gomatch_api.requests import AnyItem
+from gomatch_api.responses import CancelAllAcknowledgement, ItemResult
 
 
 class Markets(Protocol):
@@ -42,14 +43,14 @@ class OrderEntry(Protocol):
 
     async def submit(
         self, principal: Principal, items: Sequence[AnyItem | Problem], *, wait: bool
-    ) -> Sequence[Any]:
-        """The results of the items in their order, ready for JSON. Raises Problem."""
+    ) -> Sequence[ItemResult]:
+        """The results of the items in their order. Raises Problem."""
         ...
 
     async def cancel_all(
         self, principal: Principal, market: str, *, request_id: str | None, wait: bool
-    ) -> Any:
-        """The acknowledgement, ready for JSON. Raises Problem."""
+    ) -> CancelAllAcknowledgement:
+        """Raises Problem."""
         ...
 
 

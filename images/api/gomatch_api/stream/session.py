@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +14,8 @@ from gomatch_api.auth import READ, TRADE, Principal
 from gomatch_api.feeds import Feeds
 from gomatch_api.markets import Market
 from gomatch_api.problems import Problem
-from gomatch_api.requests import parse_items
-from gomatch_api.responses import ItemResult
+from gomatch_api.requests import AnyItem, parse_items
+from gomatch_api.responses import CancelAllAcknowledgement, ItemResult
 from gomatch_api.stream import requests
 from gomatch_api.stream.codes import (
     ALREADY_AUTHENTICATED,
@@ -29,6 +29,7 @@ from gomatch_api.stream.disconnects import Armed, DisconnectGuard
 from gomatch_api.stream.limits import StreamLimits
 from gomatch_api.stream.messages import (
     AckMessage,
+    AckResults,
     AuthenticatedMessage,
     CancelOnDisconnectMessage,
     DisconnectedMessage,
@@ -225,7 +226,7 @@ class Session:
 
     # Order entry
 
-    async def _enter(self, request: _Entry, work: Coroutine[Any, Any, list[Any]]) -> None:
+    async def _enter(self, request: _Entry, work: Coroutine[Any, Any, AckResults]) -> None:
         """Carry out ``work`` beside others; requests begin in the order in which they came."""
         tag, name = request.id, _SPANS[type(request)]
         try:
@@ -237,7 +238,7 @@ class Session:
         self._in_flight.add(task)
         task.add_done_callback(self._in_flight.discard)
 
-    async def _answer(self, name: str, tag: Tag, work: Awaitable[list[Any]]) -> None:
+    async def _answer(self, name: str, tag: Tag, work: Awaitable[AckResults]) -> None:
         try:
             with self._tools.tracing.request(name):
                 results = await work
@@ -247,23 +248,25 @@ class Session:
         finally:
             self._slots.release()
 
-    async def _submit(self, item: Any, wait: bool) -> list[Any]:
+    async def _submit(self, item: AnyItem, wait: bool) -> Sequence[ItemResult]:
         principal = self._require(TRADE)
-        return list(await self._tools.entry.submit(principal, [item], wait=wait))
+        return await self._tools.entry.submit(principal, [item], wait=wait)
 
-    async def _submit_change(self, request: requests.Cancel | requests.Amend) -> list[Any]:
+    async def _submit_change(
+        self, request: requests.Cancel | requests.Amend
+    ) -> Sequence[ItemResult]:
         results = await self._submit(request.item(), bool(request.wait))
         for result in results:
-            if isinstance(result, ItemResult) and result.problem is not None:
+            if result.problem is not None:
                 result.problem = requests.of_message(result.problem)
         return results
 
-    async def _submit_batch(self, request: requests.Batch) -> list[Any]:
+    async def _submit_batch(self, request: requests.Batch) -> Sequence[ItemResult]:
         principal = self._require(TRADE)
         items = parse_items(bytes(request.items))
-        return list(await self._tools.entry.submit(principal, items, wait=bool(request.wait)))
+        return await self._tools.entry.submit(principal, items, wait=bool(request.wait))
 
-    async def _cancel_all(self, request: requests.CancelAll) -> list[Any]:
+    async def _cancel_all(self, request: requests.CancelAll) -> Sequence[CancelAllAcknowledgement]:
         principal = self._require(TRADE)
         done = await self._tools.entry.cancel_all(
             principal, request.market, request_id=request.request_id, wait=bool(request.wait)
