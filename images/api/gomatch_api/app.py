@@ -70,7 +70,7 @@ def _install_handlers(app: FastAPI, services: Services) -> None:
         return refused(_validation_problem(error))
 
     async def on_error(_: Request, error: Exception) -> Response:
-        _log.error("request failed", exc_info=error)
+        _log.error("request_failed", exc_info=error)
         services.metrics.unexpected_errors.inc()
         return refused(Problem(codes.INTERNAL_ERROR))
 

@@ -185,7 +185,7 @@ class HotEndpoint:
         except Problem as problem:
             status, content, headers = self._problem(problem)
         except Exception:  # noqa: BLE001  whatever it is, the client gets a problem document
-            _log.exception("request failed", route=self._route)
+            _log.exception("request_failed", route=self._route)
             self._metrics.unexpected_errors.inc()
             status, content, headers = self._problem(Problem(codes.INTERNAL_ERROR))
         headers.append((b"content-length", b"%d" % len(content)))

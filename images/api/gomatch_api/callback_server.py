@@ -139,7 +139,7 @@ class CallbackServer:
         except tuple(_STATUS) as error:
             reason = getattr(error, "code", "timeout")
             status = next(code for kind, code in _STATUS.items() if isinstance(error, kind))
-            _log.info("callback stream refused", market=market, reason=reason, error=str(error))
+            _log.info("callback_stream_refused", market=market, reason=reason, why=str(error))
             context.set_code(status)
             context.set_details(str(error) or reason)
         finally:

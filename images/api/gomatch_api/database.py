@@ -35,7 +35,7 @@ class DatabaseHealth:
         """Refuse everything from now on until a probe gets an answer."""
         if self.available:
             self.available = False
-            _log.warning("database unavailable", error=str(error))
+            _log.warning("database_unavailable", why=str(error))
         self._failed.set()
 
     async def run(self) -> None:
@@ -58,7 +58,7 @@ class DatabaseHealth:
             # A failure that was reported during the probe asks for one more.
             if not self.available and not self._failed.is_set():
                 self.available = True
-                _log.info("database available again")
+                _log.info("database_available_again")
 
     async def _quiet(self) -> None:
         """Until the next regular probe, or a failure."""

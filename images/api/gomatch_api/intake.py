@@ -260,7 +260,7 @@ class IntakeService:
                 self._unexpected(market, half)
 
     def _unexpected(self, market: Market, group: list[Submission]) -> None:
-        _log.exception("accept failed", market=market.symbol, **_names(group))
+        _log.exception("accept_failed", market=market.symbol, **_names(group))
         self._metrics.unexpected_errors.inc()
         _fail(group, Problem(codes.INTERNAL_ERROR))
 
@@ -334,7 +334,7 @@ class IntakeService:
 
     def _stall(self, lane: _Lane) -> None:
         _log.warning(
-            "accept stalled",
+            "accept_stalled",
             market=lane.market.symbol,
             seconds=STALL_SECONDS,
             **_names(lane.waiting),

@@ -106,7 +106,7 @@ class MarketRegistry:
             except StoreUnavailable as error:
                 self._health.report_failure(error)
             except Exception:  # noqa: BLE001  what is known stays good; the next round may be fine
-                _log.exception("markets not refreshed")
+                _log.exception("markets_not_refreshed")
 
     def _put(self, record: MarketRecord, head: MarketHead) -> None:
         known = self._by_id.get(record.market_id)
@@ -116,7 +116,7 @@ class MarketRegistry:
         try:
             market = Market(record, head)
         except ConfigurationError as error:
-            _log.error("market not usable", market=record.symbol, error=str(error))
+            _log.error("market_not_usable", market=record.symbol, why=str(error))
             return
         self._by_symbol[market.symbol] = market
         self._by_id[market.market_id] = market

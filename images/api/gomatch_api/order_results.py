@@ -58,10 +58,10 @@ class CommandResults:
         except GomatchError as error:
             orders = [f"{market.texts.prefix}{target}" for _, target, _ in waiting[:20]]
             _log.warning(
-                "result not read",
+                "result_not_read",
                 market=market.symbol,
                 user=user,
-                error=str(error),
+                why=str(error),
                 **({"order": orders[0]} if len(waiting) == 1 else {"orders": orders}),
             )
             return
@@ -94,7 +94,7 @@ class CommandResults:
         try:
             events = (await self._events(market, [number]))[0]
         except GomatchError as error:
-            _log.warning("result not read", market=market.symbol, command=number, error=str(error))
+            _log.warning("result_not_read", market=market.symbol, command=number, why=str(error))
             return
         for _, event in events:
             if isinstance(event, AllCancelled) and event.number == number:

@@ -80,10 +80,10 @@ class BackgroundPublisher:
             return
         if isinstance(error, TransportError):
             self._metrics.publish_failures.labels("broker").inc()
-            _log.debug("not published", error=str(error), **_names(batch))
+            _log.debug("not_published", why=str(error), **_names(batch))
         else:
             self._metrics.publish_failures.labels("unexpected").inc()
-            _log.error("not published", exc_info=error, **_names(batch))
+            _log.error("not_published", exc_info=error, **_names(batch))
 
 
 def _names(batch: CommandBatch) -> dict[str, object]:

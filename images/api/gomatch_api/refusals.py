@@ -24,7 +24,7 @@ class Refusals:
         self._metrics.commands.labels(code).inc(commands)
         if logs.debugging(__name__):
             _log.debug(
-                "request refused", code=code, field=problem.field, user=user, commands=commands
+                "request_refused", code=code, field=problem.field, user=user, commands=commands
             )
 
     def items(
@@ -41,7 +41,7 @@ class Refusals:
         for item, result in zip(items, results, strict=True):
             if result.problem is not None:
                 _log.debug(
-                    "order refused",
+                    "order_refused",
                     code=result.problem.code,
                     field=result.problem.field,
                     user=user,

@@ -218,7 +218,10 @@ async def _build(
         ),
     )
     if not settings.callback_token.get_secret_value():
-        _log.warning("callback port takes anybody for a matcher: set GOMATCH_CALLBACK_TOKEN")
+        _log.warning(
+            "callback_token_missing",
+            why="the callback port takes anybody for a matcher: set GOMATCH_CALLBACK_TOKEN",
+        )
     await callback.start()
     return Services(
         settings=settings,

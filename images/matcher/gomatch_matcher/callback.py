@@ -91,7 +91,7 @@ class CallbackFanout:
                     # Whatever it is, the market goes on and this replica gets a new stream.
                     self._hooks.dropped("internal_error")
                     _log.error(
-                        "callback stream failed",
+                        "callback_stream_failed",
                         market=self._market,
                         replica=address,
                         exc_info=error,

@@ -195,7 +195,7 @@ class ReplicaStream:
                 backoff.reset()
             if backoff.attempts < 3 or backoff.attempts % 30 == 0:
                 _log.info(
-                    "callback stream ended",
+                    "callback_stream_ended",
                     market=self._market,
                     replica=self.address,
                     reason=reason,

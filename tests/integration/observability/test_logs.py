@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -39,6 +40,8 @@ class Log:
         for text in self._path.read_text().split("\n")[:-1]:
             line = json.loads(text)
             assert {"event", "level", "logger", "timestamp"} <= set(line), text
+            if line["logger"].startswith("gomatch"):
+                assert re.fullmatch("[a-z]+(_[a-z]+)*", line["event"]), text
             found.append(line)
         return [line for line in found if event in ("", line["event"])]
 
@@ -103,7 +106,7 @@ async def test_lines_name_the_order_and_its_trace(
         ) as alice:
             bad = limit(price="50.001", client_order_id="mine-1")
             await alice.post("/v1/orders", json=bad, headers=traceparent(0xAB))
-            refused = await api.line("order refused")
+            refused = await api.line("order_refused")
             assert refused["level"] == "debug"
             assert (refused["code"], refused["market"]) == ("off_tick", MARKET)
             assert refused["client_order_id"] == "mine-1"
@@ -127,7 +130,7 @@ async def test_lines_name_the_order_and_its_trace(
         ) as stream:
             await stream.send('{"op": "cancel_on_disconnect"}')
             await stream.recv()
-        swept = await api.line("orders cancelled on disconnect")
+        swept = await api.line("orders_cancelled_on_disconnect")
         assert (swept["market"], swept["user"]) == (MARKET, fault["user"])
         assert swept["command"] == fault["command"] + 1
 

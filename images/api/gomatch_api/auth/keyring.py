@@ -159,7 +159,7 @@ class KeyRing:
             except StoreUnavailable as error:
                 self._health.report_failure(error)
             except Exception:  # noqa: BLE001  what is known stays good; the next round may be fine
-                _log.exception("keys not refreshed")
+                _log.exception("keys_not_refreshed")
 
     async def _take_revoked(self) -> None:
         for record in await self._store.revoked_since(self._seen - _REVOCATION_OVERLAP):
@@ -199,7 +199,7 @@ class KeyRing:
 
     def _revoke(self, principal: Principal) -> None:
         principal.revoked = True
-        _log.info("key revoked", key=principal.key_id, user=principal.user_name)
+        _log.info("key_revoked", key=principal.key_id, user=principal.user_name)
         for callback in list(self._callbacks):
             callback(principal)
 

@@ -84,7 +84,7 @@ def measured_route(services: Services) -> type[APIRoute]:
                 except (HTTPException, RequestValidationError):
                     raise
                 except Exception:  # noqa: BLE001  whatever it is, the client gets a document
-                    _log.exception("request failed", route=name)
+                    _log.exception("request_failed", route=name)
                     metrics.unexpected_errors.inc()
                     response = _refused(services, Problem(codes.INTERNAL_ERROR))
                 seconds = time.perf_counter() - began

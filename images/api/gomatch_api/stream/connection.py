@@ -101,7 +101,7 @@ class Connection:
             async with asyncio.timeout(1.0):
                 await self.outbox.flushed()
         except TimeoutError:
-            _log.debug("messages left unsent at shutdown", messages=len(self.outbox))
+            _log.debug("messages_unsent", messages=len(self.outbox))
 
     async def _close(self, code: ProblemCode) -> None:
         self._metrics.closed.labels(code.code).inc()
@@ -115,7 +115,7 @@ class Connection:
                 )
         except (TimeoutError, ClientDisconnected, WebSocketDisconnect, RuntimeError) as error:
             # The peer does not read or is gone; the server aborts the transport.
-            _log.debug("close not delivered", code=code.code, error=repr(error))
+            _log.debug("close_not_delivered", code=code.code, why=repr(error))
 
     async def _send(self, message: str) -> None:
         await self._websocket.send({"type": "websocket.send", "text": message})
@@ -170,5 +170,5 @@ class Connection:
         if isinstance(error, TimeoutError):
             self.fail(SLOW_READER)
             return
-        _log.error("stream failed", exc_info=error)
+        _log.error("stream_failed", exc_info=error)
         self.fail(codes.INTERNAL_ERROR)

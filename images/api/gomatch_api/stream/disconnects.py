@@ -125,7 +125,7 @@ class DisconnectGuard:
             try:
                 await self._store.expire(armed.session_id)
             except StoreError as error:
-                _log.info("session runs out by itself", session=armed.session_id, error=str(error))
+                _log.info("session_left_to_expire", session=armed.session_id, why=str(error))
         self._wake.set()
 
     async def run(self) -> None:
@@ -166,7 +166,7 @@ class DisconnectGuard:
             del self._sessions[lost]
             armed.session_id = uuid.uuid4().hex
             self._sessions[armed.session_id] = armed
-            _log.warning("living session was swept", session=lost, user=armed.user)
+            _log.warning("living_session_swept", session=lost, user=armed.user)
             armed.lost()
             await self._insert(armed)
 
@@ -227,7 +227,7 @@ class DisconnectGuard:
             except Problem as problem:
                 # The claim runs out and the next sweep finds the session again.
                 _log.warning(
-                    "cancel on disconnect failed",
+                    "cancel_on_disconnect_failed",
                     session=session.session_id,
                     market=market.symbol,
                     user=session.user,
@@ -236,7 +236,7 @@ class DisconnectGuard:
                 return
             settled = accepted.settled.get(0)
             _log.info(
-                "orders cancelled on disconnect",
+                "orders_cancelled_on_disconnect",
                 market=market.symbol,
                 command=settled.number if settled else accepted.numbers[0],
                 session=session.session_id,
@@ -247,4 +247,4 @@ class DisconnectGuard:
 
     def _hold_off(self, reason: str) -> None:
         self._sweep_from = self._clock() + self._lifetime
-        _log.info("cancel on disconnect holds off", reason=reason)
+        _log.info("disconnect_sweep_held_off", why=reason)

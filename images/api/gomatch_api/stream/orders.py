@@ -168,7 +168,7 @@ class OrdersSubscription:
                 self._tools.resynced()
                 pause = await self._resync(error.reason, pause)
             except StoreUnavailable as error:
-                _log.info("replay waits", market=self._view.symbol, error=str(error))
+                _log.info("replay_waits", market=self._view.symbol, why=str(error))
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(pause * 2, 2.0)
 
@@ -221,7 +221,7 @@ class OrdersSubscription:
                 self._user, self._view.market_id
             )
         except StoreUnavailable as error:
-            _log.info("resync waits", market=self._view.symbol, error=str(error))
+            _log.info("resync_waits", market=self._view.symbol, why=str(error))
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             return min(pause * 2, 2.0)
         previous, self._sequence, self.through = self._sequence, sequence, sequence
