@@ -147,6 +147,7 @@ def install(app: FastAPI) -> None:
             app.openapi_schema = document(app)
         return app.openapi_schema
 
+    # As FastAPI's documentation has it.
     app.openapi = openapi  # type: ignore[method-assign]
 
 

@@ -106,11 +106,10 @@ class Accounts:
                 self._side(entry).add(order.number, order.price, order.priority)
 
     def take(self, sequence: int, event: Event) -> None:
-        kind = type(event)
-        if kind is Rested:
-            self._rested(sequence, event)  # type: ignore[arg-type]
-        elif kind is Traded:
-            self._traded(sequence, event)  # type: ignore[arg-type]
+        if isinstance(event, Rested):
+            self._rested(sequence, event)
+        elif isinstance(event, Traded):
+            self._traded(sequence, event)
         elif isinstance(event, Cancelled):
             self._reduced(sequence, event, event.remaining)
         else:

@@ -81,5 +81,6 @@ class Trades(PoolUser):
 
 
 def _record(row: tuple[int, ...]) -> TradeRecord:
+    # The side is a plain number until it is replaced.
     record = TradeRecord(*row)  # type: ignore[arg-type]
     return record._replace(taker_side=Side(record.taker_side))

@@ -265,6 +265,7 @@ def private_events(
     sequence = first_sequence - 1
     for event in events:
         sequence += 1
+        # Compared by identity, which mypy does not follow: this runs for every event of a market.
         kind = type(event)
         if kind is Accepted:
             user = event.order.user  # type: ignore[union-attr]

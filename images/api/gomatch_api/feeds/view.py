@@ -150,6 +150,7 @@ class MarketView:
     def remove(self, listener: TradesListener | DepthListener | TickerListener) -> None:
         """No error when it does not listen."""
         for listeners in (self._trades_listeners, self._depth_listeners, self._ticker_listeners):
+            # Whichever of the three it is, it is found in one and not in the others.
             listeners.pop(listener, None)  # type: ignore[arg-type]
 
     def snapshot_texts(self) -> list[str]:

@@ -39,6 +39,7 @@ CursorQuery = Annotated[
 
 def order_routes(services: "Services") -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["orders"], route_class=measured_route(services))
+    # Types, and named as such.
     Reader = Annotated[Principal, Depends(caller(services, READ, costs=1))]  # noqa: N806
     Trader = Annotated[Principal, Depends(caller(services, TRADE))]  # noqa: N806
     security = {"security": SECURITY}

@@ -47,6 +47,7 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         if self.handshake_complete:
             return
         self._shutdown_event = asyncio.Event()
+        # Extensions are dictionaries by convention only; ours never leaves this process.
         self.scope["extensions"][SHUTDOWN_EXTENSION] = self._shutdown_event  # type: ignore[assignment]
 
     async def run_asgi(self) -> None:

@@ -115,6 +115,8 @@ class LocalServer(ABC):
     @abstractmethod
     def _ready(self) -> bool: ...
 
+    # Not abstract: only some servers have something to do there.
+
     def _prepare(self) -> None:  # noqa: B027
         """Before each start."""
 
