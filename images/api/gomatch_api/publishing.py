@@ -11,6 +11,7 @@ from functools import partial
 
 import msgspec
 
+from gomatch.cancellation import cancel_and_wait
 from gomatch.errors import TransportError
 from gomatch.messages.envelope import CommandBatch
 from gomatch.observability import logs
@@ -56,9 +57,7 @@ class BackgroundPublisher:
         """Wait for the confirmations, for at most the publish timeout."""
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=self._timeout)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            await cancel_and_wait(late)
 
     async def _publish(self, batch: CommandBatch) -> None:
         with (

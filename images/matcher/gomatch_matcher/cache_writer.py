@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gomatch.cache import BookMirror, MirrorImage, MirrorUpdate
+from gomatch.cancellation import cancel_and_wait
 from gomatch.errors import CacheError
 from gomatch.observability import logs
 from gomatch.transport import Delivery
@@ -136,8 +137,7 @@ class CacheWriter:
                 self._wake.clear()
                 await self._acknowledge()
         finally:
-            working.cancel()
-            await asyncio.gather(working, return_exceptions=True)
+            await cancel_and_wait([working])
 
     async def _pause(self) -> None:
         """Until the mirror is tried again, or the end comes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from gomatch.cancellation import cancel_and_wait
 from gomatch.messages.applied import AppliedBatch
 from gomatch.observability import logs
 from gomatch_matcher.callback_stream import (
@@ -76,9 +77,7 @@ class CallbackFanout:
                 self._follow(await self._resolver.addresses())
                 await asyncio.sleep(self._resolve_every)
         finally:
-            for task in self._tasks.values():
-                task.cancel()
-            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            await cancel_and_wait(self._tasks.values())
             self._tasks.clear()
             self._streams.clear()
 

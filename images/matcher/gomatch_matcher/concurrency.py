@@ -7,6 +7,8 @@ import random
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
+from gomatch.cancellation import cancel_and_wait
+
 
 async def run_together(*coroutines: Coroutine[Any, Any, None]) -> None:
     """Run until all have returned or one raises; then the others are cancelled and awaited.
@@ -28,9 +30,7 @@ async def _run(coroutines: Sequence[Coroutine[Any, Any, None]], *, return_when: 
     try:
         done, _ = await asyncio.wait(tasks, return_when=return_when)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        await cancel_and_wait(tasks)
         errors = {task: task.exception() for task in tasks if not task.cancelled()}
     failed = [task for task in tasks if errors.get(task) is not None]
     if not failed:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 
+from gomatch.cancellation import cancel_and_wait
 from gomatch.errors import CodecError
 from gomatch.messages.envelope import CommandBatch
 from gomatch.observability import logs
@@ -109,8 +110,7 @@ class RabbitMQConsumer:
 
     async def close(self) -> None:
         self.closed = True
-        self._watch_task.cancel()
-        await asyncio.gather(self._watch_task, return_exceptions=True)
+        await cancel_and_wait([self._watch_task])
         await self._link.close()
         self._arrived.clear()
 

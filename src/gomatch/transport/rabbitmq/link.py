@@ -11,6 +11,7 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
+from gomatch.cancellation import cancel_and_wait
 from gomatch.errors import GomatchError
 from gomatch.observability import logs
 from gomatch.transport.hooks import TransportHooks
@@ -56,6 +57,7 @@ class BrokerLink:
         self._hooks = hooks
         self._ready = asyncio.Event()
         self._broken = asyncio.Event()
+        self._closed = False
         self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
         self._task = asyncio.create_task(self._run(), name=f"{name} broker link")
@@ -83,8 +85,8 @@ class BrokerLink:
         self._broken.set()
 
     async def close(self) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        self._closed = True
+        await cancel_and_wait([self._task])
 
     async def _run(self) -> None:
         delay = _FIRST_DELAY
@@ -96,6 +98,9 @@ class BrokerLink:
                 if connected_before:
                     self._hooks.reconnected()
                 connected_before = True
+                if self._closed:
+                    # A cancellation that came while the driver connected may have got lost there.
+                    return
                 delay = _FIRST_DELAY
                 await self._broken.wait()
                 _log.warning("broker_connection_lost", link=self._name)
