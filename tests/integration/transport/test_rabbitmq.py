@@ -312,14 +312,3 @@ async def test_closing_ends_every_connection(rabbitmq_url: str, tcp_proxy: Proxy
     async with asyncio.timeout(10):
         while proxy.connections:
             await asyncio.sleep(0.02)
-
-
-async def test_a_consumer_can_be_closed_at_any_moment_of_its_connecting(
-    transport: RabbitMQTransport,
-) -> None:
-    """On Python 3.11 the driver can lose a cancellation; the moments are tried one by one."""
-    for milliseconds in range(0, 60, 2):
-        consumer = await transport.consumer(MARKET, prefetch=10)
-        await asyncio.sleep(milliseconds / 1000)
-        async with asyncio.timeout(4):
-            await consumer.close()
