@@ -71,7 +71,6 @@ class CacheWriter:
         self._pending = _Pending()
         self._delivery: Delivery | None = None
         self._wake = asyncio.Event()
-        self._closing = False
         self._ending = asyncio.Event()
         self._backoff = Backoff(first=0.2, limit=5.0)
         self._delay = 0.0
@@ -98,25 +97,24 @@ class CacheWriter:
 
     def close(self) -> None:
         """Let ``run`` return after one more write."""
-        self._closing = True
         self._ending.set()
         self._wake.set()
 
     async def run(self) -> None:
         while True:
-            if not self._closing:
+            if not self._ending.is_set():
                 if self._healthy:
                     await self._wake.wait()
                     self._wake.clear()
                 elif self._delay:
                     await self._acknowledging(self._pause())
-            closing = self._closing
+            ending = self._ending.is_set()
             if self._healthy:
                 await self._write()
             else:
                 await self._acknowledging(self._rebuild())
             await self._acknowledge()
-            if closing:
+            if ending:
                 return
 
     async def _acknowledging(self, work: Coroutine[Any, Any, None]) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
+from gomatch.cancellation import AGAIN_SECONDS
 from gomatch.errors import Fenced, StoreUnavailable
 from gomatch.store import Leadership
 
@@ -64,8 +65,10 @@ class LeaseKeeper:
                     self._alive_at = time.monotonic()
                     await asyncio.wait([keeping], timeout=self._renew)
             finally:
-                own_loop.call_soon_threadsafe(task.cancel)
-                await asyncio.wait([keeping])
+                # Again, should the driver lose it: see gomatch.cancellation.
+                while not keeping.done():
+                    own_loop.call_soon_threadsafe(task.cancel)
+                    await asyncio.wait([keeping], timeout=AGAIN_SECONDS)
                 own_loop.close()
         keeping.result()
 
