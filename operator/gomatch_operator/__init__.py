@@ -1,0 +1,1 @@
+"""The operator: it makes every Market a trading pair and keeps it one."""
