@@ -1,0 +1,180 @@
+"""The operator's settings: one YAML file, which the chart renders into a ConfigMap.
+
+Names in the file are camelCase. Passwords are never in it: credentials are folders, each with the
+files ``username`` and ``password``, as a Secret is mounted.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.alias_generators import to_camel
+
+from gomatch.errors import ConfigurationError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=to_camel, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+
+class Server(_Section):
+    """A server as matchers and the operator reach it."""
+
+    url: str = Field(description="With host, port and path, without user and password.")
+    secret_name: str = Field(
+        min_length=1,
+        description="Secret of a Market's namespace with `username` and `password`, mounted into "
+        "its matchers.",
+    )
+    ca_config_map: str = Field(
+        default="", description="ConfigMap of a Market's namespace with `ca.crt`; none if empty."
+    )
+    credentials: Path = Field(description="The operator's own: a folder with a mounted Secret.")
+
+
+class Broker(Server):
+    management_url: str = Field(
+        description="Management HTTP API, as http://rabbitmq:15672; its user has the tag "
+        "`management`."
+    )
+    management_ca: Path | None = Field(
+        default=None, description="CA bundle for an https management_url; the system's if absent."
+    )
+    vhost: str = Field(default="/", description="The one in `url`.")
+
+
+class Servers(_Section):
+    postgres: Server
+    rabbitmq: Broker
+    redis: Server
+
+
+class MatcherPods(_Section):
+    """What all matchers of this installation have in common."""
+
+    image: str = Field(min_length=1, description="Default image; a Market may name its own.")
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
+    image_pull_secrets: tuple[str, ...] = ()
+    service_account_name: str = Field(default="default", description="Pods get no token of it.")
+    resources: dict[str, Any] = Field(
+        default_factory=lambda: {
+            "requests": {"cpu": "100m", "memory": "128Mi"},
+            "limits": {"memory": "1Gi"},
+        }
+    )
+    callback_targets: str = Field(
+        description="host:port of the API's headless Service, its replicas' callback servers."
+    )
+    callback_secret_name: str = Field(
+        default="", description="Secret of a Market's namespace with `token`; none if empty."
+    )
+    termination_grace_seconds: int = Field(
+        default=60, ge=5, description="Longer than a commit and an image take."
+    )
+    environment: dict[str, str] = Field(
+        default_factory=dict, description="More GOMATCH_ variables, as GOMATCH_LOG_LEVEL."
+    )
+    pod_labels: dict[str, str] = Field(default_factory=dict)
+    pod_annotations: dict[str, str] = Field(default_factory=dict)
+    node_selector: dict[str, str] = Field(default_factory=dict)
+    tolerations: tuple[dict[str, Any], ...] = ()
+    affinity: dict[str, Any] = Field(
+        default_factory=dict, description="In place of the soft anti-affinity of standbys."
+    )
+    priority_class_name: str = ""
+
+
+class Network(_Section):
+    """NetworkPolicies of matchers. Ports of egress are those of the servers' URLs."""
+
+    enabled: bool = True
+    api_namespace: str = Field(default="", description="Where the API runs; default: namespace.")
+    api_pod_labels: dict[str, str] = Field(
+        default_factory=lambda: {"app.kubernetes.io/name": "gomatch-api"}
+    )
+    metrics_from: tuple[dict[str, Any], ...] = Field(
+        default=(), description="NetworkPolicyPeers that may scrape; all pods if empty."
+    )
+    extra_egress: tuple[dict[str, Any], ...] = ()
+
+
+class Rollout(_Section):
+    max_concurrent: int = Field(default=5, ge=1, description="Markets that roll at once.")
+    deadline_seconds: int = Field(
+        default=300, ge=5, description="A Market not Ready for so long stops the rollout."
+    )
+
+
+class OperatorSettings(_Section):
+    """Durations are seconds."""
+
+    installation: str = Field(
+        min_length=1,
+        max_length=253,
+        description="Names this installation in the claims: two that share a database differ.",
+    )
+    namespace: str = Field(min_length=1, description="The operator's own.")
+    watch_namespaces: tuple[str, ...] = Field(default=(), description="Where Markets are served.")
+    cluster_scope: bool = Field(default=False, description="Serve Markets of all namespaces.")
+    lease_name: str = "gomatch-operator"
+    lease_seconds: float = Field(default=15.0, gt=1)
+    renew_deadline: float = Field(default=10.0, gt=0)
+    retry_period: float = Field(default=2.0, gt=0)
+    servers: Servers
+    matcher: MatcherPods
+    network: Network = Network()
+    rollout: Rollout = Rollout()
+    workers: int = Field(default=8, ge=1, le=64, description="Markets reconciled at once.")
+    queue_limit: int = Field(default=20_000, ge=1, description="Markets that may wait.")
+    sweep_seconds: float = Field(default=30.0, gt=0, description="Drift outside the cluster.")
+    status_seconds: float = Field(
+        default=30.0, ge=0, description="Least time between writes of volatile status."
+    )
+    outage_seconds: float = Field(
+        default=10.0, ge=0, description="A server away for so long turns conditions."
+    )
+    stale_seconds: float = Field(
+        default=10.0, ge=0, description="A mirror behind for so long is rebuilt."
+    )
+    canary_seconds: float = Field(
+        default=90.0, gt=0, description="A change unseen by the watch for so long ends liveness."
+    )
+    request_timeout: float = Field(default=10.0, gt=0, description="Each call to any server.")
+    backlog_limit: int = Field(default=200_000, ge=1, description="As the API's.")
+    host: str = "0.0.0.0"  # noqa: S104 - probes and metrics come from outside of the pod
+    port: int = Field(default=9091, ge=0, le=65535, description="Health and metrics.")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+
+    @model_validator(mode="after")
+    def _check_namespaces(self) -> OperatorSettings:
+        if self.cluster_scope and self.watch_namespaces:
+            raise ValueError("give watchNamespaces or clusterScope, not both")
+        return self
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """Where Markets are served; empty: in all namespaces."""
+        if self.cluster_scope:
+            return ()
+        return self.watch_namespaces or (self.namespace,)
+
+
+def load_settings(path: Path) -> OperatorSettings:
+    """Raises ConfigurationError that names the file and what in it cannot be used."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return OperatorSettings.model_validate(content)
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, each['loc'])) or 'file'}: {each['msg']}"
+            for each in error.errors(include_url=False, include_input=False)
+        )
+        raise ConfigurationError(f"{path}: {wrong}") from error
