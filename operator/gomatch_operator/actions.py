@@ -30,16 +30,16 @@ class Action:
         return f"{self.layer}: {self.verb} {self.kind} {self.name} ({self.why})"
 
 
-DesiredT = TypeVar("DesiredT", contravariant=True)
+DesiredT_contra = TypeVar("DesiredT_contra", contravariant=True)
 ObservedT = TypeVar("ObservedT")
 
 
-class Reconciler(Protocol[DesiredT, ObservedT]):
+class Reconciler(Protocol[DesiredT_contra, ObservedT]):
     """How each layer is kept: look, decide, write. ``plan`` is pure and decides the same for the
     same arguments; nothing planned means that a second reconcile writes nothing."""
 
     async def observe(self) -> ObservedT: ...
 
-    def plan(self, desired: DesiredT, observed: ObservedT) -> Sequence[Action]: ...
+    def plan(self, desired: DesiredT_contra, observed: ObservedT) -> Sequence[Action]: ...
 
     async def apply(self, action: Action) -> None: ...
