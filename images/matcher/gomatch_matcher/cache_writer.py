@@ -15,11 +15,11 @@ from typing import Any
 
 from gomatch.cache import BookMirror, MirrorImage, MirrorUpdate
 from gomatch.cancellation import cancel_and_wait
+from gomatch.concurrency import Backoff
 from gomatch.errors import CacheError
 from gomatch.observability import logs
 from gomatch.transport import Delivery
 from gomatch_matcher.committed import CommittedState
-from gomatch_matcher.concurrency import Backoff
 from gomatch_matcher.fault_points import Checkpoint
 from gomatch_matcher.matched import MatchedBatch, Place
 from gomatch_matcher.metrics import MatcherMetrics

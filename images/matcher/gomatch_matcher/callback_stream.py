@@ -11,6 +11,7 @@ from typing import Protocol
 
 from grpc import aio
 
+from gomatch.concurrency import Backoff, run_together
 from gomatch.errors import GomatchError
 from gomatch.messages.applied import AppliedBatch, Summary
 from gomatch.messages.callback import (
@@ -24,7 +25,6 @@ from gomatch.messages.callback import (
 from gomatch.messages.credentials import callback_proof
 from gomatch.messages.v1 import callback_pb2 as pb
 from gomatch.observability import logs
-from gomatch_matcher.concurrency import Backoff, run_together
 
 _log = logs.get(__name__)
 

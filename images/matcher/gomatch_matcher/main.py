@@ -9,12 +9,12 @@ import signal
 import uvloop
 from prometheus_client import CollectorRegistry
 
+from gomatch.concurrency import run_together
 from gomatch.errors import ConfigurationError
 from gomatch.observability import logs
 from gomatch.observability.tracing import Tracing
 from gomatch.settings import Settings
 from gomatch.transport import RabbitMQTransport, prometheus_hooks
-from gomatch_matcher.concurrency import run_together
 from gomatch_matcher.fault_points import Checkpoint, no_checkpoint
 from gomatch_matcher.http import HealthServer, health_application, health_server
 from gomatch_matcher.metrics import MatcherMetrics

@@ -13,6 +13,11 @@ from dataclasses import dataclass
 import asyncpg
 
 from gomatch.cache import BookMirror
+from gomatch.concurrency import (
+    Backoff,
+    run_until_first,
+    wait_or_stop,
+)
 from gomatch.errors import (
     ConfigurationError,
     EngineFault,
@@ -41,11 +46,6 @@ from gomatch_matcher.cache_writer import CacheWriter
 from gomatch_matcher.callback import CallbackFanout, FanoutHooks
 from gomatch_matcher.command_feed import CommandFeed
 from gomatch_matcher.committed import CommittedState
-from gomatch_matcher.concurrency import (
-    Backoff,
-    run_until_first,
-    wait_or_stop,
-)
 from gomatch_matcher.fault_points import Checkpoint, no_checkpoint
 from gomatch_matcher.fault_policy import FaultPolicy
 from gomatch_matcher.image_writer import ImageWriter

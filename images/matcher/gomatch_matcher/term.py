@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from gomatch.concurrency import run_together
 from gomatch.errors import CommitRefused, EngineFault, ForeignCommands
 from gomatch.observability import logs
 from gomatch.observability.tracing import Tracing
@@ -22,7 +23,6 @@ from gomatch_matcher.cache_writer import CacheWriter
 from gomatch_matcher.callback import CallbackFanout
 from gomatch_matcher.command_feed import CommandFeed
 from gomatch_matcher.committed import CommittedState
-from gomatch_matcher.concurrency import run_together
 from gomatch_matcher.fault_points import Checkpoint
 from gomatch_matcher.image_writer import ImageWriter
 from gomatch_matcher.matched import MatchedBatch, Taken

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gomatch_matcher.concurrency import Backoff, run_together, run_until_first, wait_or_stop
+from gomatch.concurrency import Backoff, run_together, run_until_first, wait_or_stop
 
 
 async def forever(ended: list[str]) -> None:
