@@ -1,12 +1,16 @@
 #!/bin/sh
-# The whole suite on real servers, which the fixtures start and stop. Arguments go to pytest.
+# The suite on real servers, which the fixtures start and stop; tests/e2e has a script of its own.
+# Arguments go to pytest.
 set -eu
 cd "$(dirname "$0")/.."
-# Downloads belong here: within a test they would count against its time.
+# Downloads and builds belong here: within a test they would count against its time.
 case "${1:-}" in
     tests/unit*) ;;
-    *) python -m gomatch.cli.servers ;;
+    *)
+        python -m gomatch.cli.servers
+        tests/e2e/cluster/build.sh kubeall etcd >/dev/null
+        ;;
 esac
 if [ $# -gt 0 ]; then exec pytest "$@"; fi
 pytest -q tests/unit/engine --cov=gomatch.engine --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
-exec pytest -q tests --ignore=tests/unit/engine
+exec pytest -q tests --ignore=tests/unit/engine --ignore=tests/e2e
