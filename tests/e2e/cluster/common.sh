@@ -1,0 +1,29 @@
+# What the scripts here share; it is sourced, not run.
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/gomatch
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+repository=kube.local # of images made here; kind.yaml names it too
+
+# step SECONDS-AT-ITS-START WHAT
+step() { printf '%5ds  %s\n' $((SECONDS - $1)) "$2" >&2; }
+
+fail() {
+    echo "$1" >&2
+    exit 1
+}
+
+# Where this machine gets its Debian packages from.
+debian_mirror() {
+    local mirror
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' |
+        grep -v -e security -e snapshot | sort -u | head -1)
+    [ -n "$mirror" ] || fail "this machine's package sources name no Debian mirror, or apt-get update has not been run"
+    echo "$mirror"
+}
+
+# digest FILES... : of what they hold
+digest() { cat "$@" | sha256sum | cut -c1-16; }
+
+# Whether the image NAME is there and was made from what DIGEST says.
+image_is() { # NAME DIGEST
+    [ "$(docker image inspect --format '{{index .Config.Labels "gomatch.inputs"}}' "$1" 2>/dev/null)" = "$2" ]
+}

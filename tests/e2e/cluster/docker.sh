@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# A Docker daemon of our own, with its data in the cache and its own socket. Usage: docker.sh start|stop|address
+# `start` prints the address for DOCKER_HOST when it answers; `stop` ends the one that `start` began, by its pid.
+set -euo pipefail
+# shellcheck source=tests/e2e/cluster/common.sh
+. "$(dirname "$0")/common.sh"
+data=$cache/docker
+run=/run/gomatch-docker # short: a socket's path has at most 107 characters
+address=unix://$run/docker.sock
+
+running() { [ -f "$run/pid" ] && kill -0 "$(cat "$run/pid")" 2>/dev/null; }
+answers() { docker --host "$address" info >/dev/null 2>&1; }
+
+start() {
+    local started=$SECONDS tries
+    mkdir -p "$data" "$run"
+    chmod 700 "$run"
+    exec 9>"$data/.lock"
+    flock 9
+    if ! running; then
+        rm -f "$run/pid" "$run/docker.sock"
+        setsid dockerd --data-root "$data/data" --exec-root "$run/exec" --host "$address" --pidfile "$run/pid" \
+            --log-level warn >"$data/log" 2>&1 </dev/null 9>&- &
+    fi
+    for ((tries = 0; tries < 300; tries++)); do
+        ! answers || break
+        sleep 0.2
+    done
+    answers || { tail -20 "$data/log" >&2; fail "dockerd does not answer; its log is $data/log"; }
+    step "$started" "dockerd runs"
+}
+
+stop() {
+    local pid tries
+    running || return 0
+    pid=$(cat "$run/pid")
+    kill "$pid"
+    for ((tries = 0; tries < 300; tries++)); do
+        kill -0 "$pid" 2>/dev/null || return 0
+        sleep 0.2
+    done
+    kill -KILL "$pid"
+}
+
+case ${1:-} in
+    start)
+        start
+        echo "$address"
+        ;;
+    stop) stop ;;
+    address) echo "$address" ;;
+    *) fail "usage: docker.sh start|stop|address" ;;
+esac

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Makes a Debian root file system and prints the tar file that holds it; one made before is used again.
+# Usage: root-filesystem.sh SUITE VARIANT PACKAGE,PACKAGE...      SUITE as in bookworm, VARIANT of mmdebstrap
+set -euo pipefail
+# shellcheck source=tests/e2e/cluster/common.sh
+. "$(dirname "$0")/common.sh"
+suite=$1 variant=$2 packages=$3
+folder=$cache/debian/roots
+tar=$folder/$suite-$(printf '%s ' "$@" | digest "$0" -).tar
+mkdir -p "$folder"
+exec 9>"$tar.lock"
+flock 9
+if [ ! -f "$tar" ]; then
+    started=$SECONDS
+    options=(--quiet --format=tar "--variant=$variant" "--include=$packages" "--keyring=$keyring")
+    for path in /usr/share/doc /usr/share/man /usr/share/locale /usr/share/info /usr/share/lintian; do
+        options+=("--dpkgopt=path-exclude=$path/*")
+    done
+    mmdebstrap "${options[@]}" --dpkgopt='path-include=/usr/share/doc/*/copyright' "$suite" "$tar.part" \
+        "deb $(debian_mirror) $suite main" >"$tar.log" 2>&1 || { tail -20 "$tar.log" >&2; exit 1; }
+    mv "$tar.part" "$tar"
+    step "$started" "Debian $suite with ${packages%%,*} and others unpacked"
+fi
+echo "$tar"
