@@ -15,7 +15,13 @@
     │   ├── SchemaMismatch      the database's schema is older or newer than this program's
     │   ├── CommitRefused       PostgreSQL cannot store what a batch did; nothing was written
     │   ├── ForeignCommands     commands to be applied are not those that were accepted
-    │   └── Fenced              another leader owns the market: stop at once
+    │   ├── Fenced              another leads, of the market or of the operators: stop at once
+    │   ├── ClaimRefused        the symbol belongs to another Market; carries which
+    │   │   ├── ClaimHeld       ... that exists
+    │   │   └── ClaimRetained   ... that was deleted with its data retained: adopt it
+    │   ├── ForeignMarket       the market was made by the command line and has no claim
+    │   ├── NotDrained          a market to be removed is not closed, or not all of it is applied
+    │   └── RemovalUnfinished   the market's rows are being removed: go on with that first
     ├── TransportError
     │   └── PublishFailed       the broker did not confirm; the commands are safe in PostgreSQL
     ├── CacheError
@@ -105,6 +111,38 @@ class ForeignCommands(StoreError):
 
 class Fenced(StoreError):
     code = "fenced"
+
+
+class ClaimRefused(StoreError):
+    """Names the owner: a Market ``namespace``/``name`` of the operator ``installation``."""
+
+    code = "claim_refused"
+
+    def __init__(self, message: str, *, installation: str, namespace: str, name: str) -> None:
+        super().__init__(message)
+        self.installation = installation
+        self.namespace = namespace
+        self.name = name
+
+
+class ClaimHeld(ClaimRefused):
+    code = "claim_held"
+
+
+class ClaimRetained(ClaimRefused):
+    code = "claim_retained"
+
+
+class ForeignMarket(StoreError):
+    code = "foreign_market"
+
+
+class NotDrained(StoreError):
+    code = "not_drained"
+
+
+class RemovalUnfinished(StoreError):
+    code = "removal_unfinished"
 
 
 class TransportError(GomatchError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gomatch.engine import Command
+from gomatch.engine import Command, Reason
 from gomatch.messages.applied import AppliedBatch
 from gomatch.observability.tracing import join
 from gomatch.store.records import OrderRow, OrderUpdateRow, TradeRow
@@ -71,6 +71,7 @@ class MatchedBatch:
     new_orders: list[OrderRow]
     order_updates: list[OrderUpdateRow]
     trades: list[TradeRow]
+    state_reason: Reason | None
     mirror: MirrorDelta
     skipped: tuple[int, ...]
     oldest_accepted_at: int

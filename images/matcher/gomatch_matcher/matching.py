@@ -115,6 +115,7 @@ class Matching:
             new_orders=rows.new_orders,
             order_updates=rows.order_updates,
             trades=rows.trades,
+            state_reason=rows.state_reason,
             mirror=mirror,
             skipped=skipped,
             oldest_accepted_at=taken.segments[0].accepted_at if taken.segments else header.time,

@@ -14,6 +14,7 @@ from gomatch.engine import (
     OrderType,
     Reason,
     Rejected,
+    StateChanged,
     Traded,
 )
 from gomatch.store.records import OrderRow, OrderStatus, OrderUpdateRow, TradeRow
@@ -29,11 +30,13 @@ _STOPS = (OrderType.STOP, OrderType.STOP_LIMIT)
 
 @dataclass(frozen=True, slots=True)
 class BatchRows:
-    """Tuples in the column order of gomatch.store.records."""
+    """Tuples in the column order of gomatch.store.records; ``state_reason`` is that of the last
+    change of state, None when there was none."""
 
     new_orders: list[OrderRow]
     order_updates: list[OrderUpdateRow]
     trades: list[TradeRow]
+    state_reason: Reason | None
 
 
 def batch_rows(
@@ -50,6 +53,7 @@ def batch_rows(
     trades: list[TradeRow] = []
     reasons: dict[int, Reason] = {}
     rejected: dict[int, Reason] = {}
+    state_reason: Reason | None = None
     for sequence, event in enumerate(events, first_sequence):
         if isinstance(event, Traded):
             trades.append(_trade_row(market_id, sequence, event, time))
@@ -57,6 +61,8 @@ def batch_rows(
             reasons[event.order] = event.reason
         elif isinstance(event, Rejected):
             rejected[event.number] = event.reason
+        elif isinstance(event, StateChanged):
+            state_reason = event.reason
     new_orders: list[OrderRow] = []
     new_numbers: set[int] = set()
     for segment in segments:
@@ -92,7 +98,7 @@ def batch_rows(
         for number, order in touched.items()
         if number not in new_numbers
     ]
-    return BatchRows(new_orders, order_updates, trades)
+    return BatchRows(new_orders, order_updates, trades, state_reason)
 
 
 def _cancel_reason(order: Order, reasons: Mapping[int, Reason]) -> str:

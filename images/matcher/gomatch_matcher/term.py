@@ -209,6 +209,7 @@ def _commit_batch(market_id: int, batch: MatchedBatch) -> Batch:
         chain=batch.chain,
         state=applied.summary.state,
         last_price=applied.summary.last_price,
+        state_reason=batch.state_reason,
         skipped=batch.skipped,
         new_orders=batch.new_orders,
         order_updates=batch.order_updates,

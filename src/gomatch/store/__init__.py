@@ -1,12 +1,14 @@
 """PostgreSQL, the truth: schema, migrations and every query. Imports nothing of the transport or
 the cache; all that fails raises StoreError or one of its kinds (gomatch.errors)."""
 
+from gomatch.store.claims import MANAGED_BY, Claims
 from gomatch.store.commits import Commits, source_row
 from gomatch.store.disconnects import Disconnects
 from gomatch.store.intake import Intake
 from gomatch.store.journal import Journal, row_chain
 from gomatch.store.keys import ApiKeys
 from gomatch.store.leadership import Leadership
+from gomatch.store.market_rows import state_backlog_limit
 from gomatch.store.markets import Markets
 from gomatch.store.migrations import check_schema, migrate
 from gomatch.store.orders import Orders
@@ -19,9 +21,12 @@ from gomatch.store.records import (
     ApiKeyRecord,
     Backlog,
     Batch,
+    Claim,
     ClaimedId,
+    ClaimedMarket,
     ClaimKey,
     ClaimKind,
+    ClaimOwner,
     ClientClaim,
     CommandRow,
     DisconnectSession,
@@ -29,6 +34,7 @@ from gomatch.store.records import (
     Leader,
     LeaseHolder,
     LeaseMarks,
+    Leftover,
     MarketHead,
     MarketRecord,
     OrderRecord,
@@ -44,6 +50,7 @@ from gomatch.store.snapshots import Snapshots
 from gomatch.store.trades import Trades
 
 __all__ = [
+    "MANAGED_BY",
     "OPEN_STATUSES",
     "ORDER_COLUMNS",
     "TRADE_COLUMNS",
@@ -52,9 +59,13 @@ __all__ = [
     "ApiKeys",
     "Backlog",
     "Batch",
+    "Claim",
     "ClaimKey",
     "ClaimKind",
+    "ClaimOwner",
     "ClaimedId",
+    "ClaimedMarket",
+    "Claims",
     "ClientClaim",
     "CommandRow",
     "Commits",
@@ -67,6 +78,7 @@ __all__ = [
     "Leadership",
     "LeaseHolder",
     "LeaseMarks",
+    "Leftover",
     "MarketHead",
     "MarketRecord",
     "Markets",
@@ -89,4 +101,5 @@ __all__ = [
     "migrate",
     "row_chain",
     "source_row",
+    "state_backlog_limit",
 ]

@@ -12,7 +12,7 @@ from gomatch.store.failures import Translated, fenced
 from gomatch.store.pool import OwnConnection, statement_milliseconds
 from gomatch.store.records import Batch, SourceRow
 
-_COMMIT = f"SELECT gomatch_commit({', '.join(f'${n}' for n in range(1, 20))})"
+_COMMIT = f"SELECT gomatch_commit({', '.join(f'${n}' for n in range(1, 21))})"
 
 # Everything in a commit is one row or one lookup by primary key for each row. What else a planner
 # could choose for the update of open orders (see migration 0004) reads the whole table.
@@ -84,6 +84,7 @@ class Commits:
                     batch.order_updates,
                     batch.trades,
                     batch.sources,
+                    batch.state_reason or "",
                     timeout=limit,
                 )
             if not done:

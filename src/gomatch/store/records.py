@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
 
-from gomatch.engine import OrderType, SelfTrade, Side, TimeInForce, TradingState
+from gomatch.engine import OrderType, Reason, SelfTrade, Side, TimeInForce, TradingState
 from gomatch.messages.market import MarketDefinition
 
 NEWEST = (1 << 63) - 1
@@ -197,7 +197,8 @@ SourceRow = tuple[int, int, int, bytes]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """All that one commit writes. ``previous_*`` is the head as this matcher left it."""
+    """All that one commit writes. ``previous_*`` is the head as this matcher left it;
+    ``state_reason`` that of the last change of state in it, None when there was none."""
 
     market_id: int
     epoch: int
@@ -213,6 +214,7 @@ class Batch:
     chain: bytes
     state: TradingState
     last_price: int
+    state_reason: Reason | None = None
     skipped: tuple[int, ...] = ()
     new_orders: list[OrderRow] = field(default_factory=list)
     order_updates: list[OrderUpdateRow] = field(default_factory=list)
@@ -309,3 +311,83 @@ class DisconnectSession:
     user: int
     market_ids: tuple[int, ...]
     expires_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimOwner:
+    """A Market of a cluster: ``installation`` is the operator's, ``uid`` that of the object."""
+
+    installation: str
+    namespace: str
+    name: str
+    uid: str
+
+    def recreated(self, other: ClaimOwner) -> bool:
+        """Whether ``other`` is the same Market by name, if perhaps made anew."""
+        return (self.installation, self.namespace, self.name) == (
+            other.installation,
+            other.namespace,
+            other.name,
+        )
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name} of installation {self.installation}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A symbol that is its owner's. ``created``: with the market, just now."""
+
+    market: MarketRecord
+    owner: ClaimOwner
+    claimed_at: int
+    requested_state: TradingState | None
+    resume: str | None
+    created: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedMarket:
+    """All that the store knows of where a market stands.
+
+    ``owner`` is None for a market of the command line; not ``held`` means retained; ``removing``
+    that its rows are being removed, and then counters are 0 and ``state`` is CLOSED.
+    ``requested_state`` and ``resume`` are the last that an operator acted on. ``state_reason`` is
+    None where no matcher has given one. ``lease_holder`` is empty when nobody has the lease, and
+    ``lease_seconds`` is how long it runs, below 0 when it has run out. ``image_sequence`` is that
+    of the newest image, 0 when there is none.
+    """
+
+    market_id: int
+    symbol: str
+    definition: MarketDefinition
+    managed_by: str
+    owner: ClaimOwner | None
+    held: bool
+    claimed_at: int
+    requested_state: TradingState | None
+    resume: str | None
+    removing: bool
+    accepted: int
+    applied: int
+    sequence: int
+    epoch: int
+    chain: bytes
+    state: TradingState
+    state_reason: Reason | None
+    lease_holder: str
+    lease_seconds: float
+    refresh_pending: bool
+    image_sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftover:
+    """What a deleted market has left in servers that were away. ``exists``: there is a market of
+    that symbol again, whoever's."""
+
+    symbol: str
+    queue: bool
+    cache: bool
+    noted_at: int
+    exists: bool

@@ -5,12 +5,22 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from gomatch.cache import BookMirror
-from gomatch.engine import CancelAll, Side, TimeInForce
+from gomatch.engine import (
+    CancelAll,
+    NewOrder,
+    OrderType,
+    Reason,
+    SetState,
+    Side,
+    TimeInForce,
+    TradingState,
+)
 from gomatch.messages.codec import pack_commands
 from gomatch.messages.envelope import CommandBatch
-from gomatch.store import Intake, Orders, Trades
+from gomatch.store import Claims, Intake, Markets, Orders, Trades
 from gomatch_matcher.service import MatcherService, wall_clock
 from tests.integration.matcher.conftest import SYMBOL, Bench, order, until_leading
 
@@ -71,6 +81,30 @@ async def test_a_restart_goes_on_with_the_same_book(bench: Bench, flushed: bool)
         last = await bench.accept([order(2, Side.BUY, 6, 101)])
         head = await bench.applied(last)
         assert head.last_price == 101
+
+
+async def test_why_a_market_is_halted_is_kept_with_its_state(bench: Bench) -> None:
+    async def state() -> tuple[TradingState, Reason | None]:
+        found = await Claims(bench.pool).observe_one(SYMBOL)
+        assert found is not None
+        return found.state, found.state_reason
+
+    halting = replace(
+        bench.market.definition, price_band_mode="halt", price_band="0.1", reference_price="1"
+    )
+    async with bench.matcher():
+        sells = [order(1, Side.SELL, 5, price) for price in (100, 120)]
+        await bench.applied(await bench.accept(sells))
+        await Markets(bench.pool).configure(bench.market, halting, backlog_limit=99)
+        buy = NewOrder(2, Side.BUY, OrderType.MARKET, 9, 0, TimeInForce.IOC)
+        await bench.applied(await bench.accept([buy]))
+        assert await state() == (TradingState.HALTED, Reason.PRICE_BAND)
+    async with bench.matcher():
+        await bench.applied(await bench.accept([CancelAll(1)]))
+        assert await state() == (TradingState.HALTED, Reason.PRICE_BAND)
+        resume = SetState(TradingState.RUNNING, Reason.MANUAL)
+        await bench.applied(await bench.accept([resume]))
+        assert await state() == (TradingState.RUNNING, Reason.MANUAL)
 
 
 async def test_the_mirror_follows_and_is_rebuilt_after_its_keys_are_deleted(bench: Bench) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import asyncpg
 import pytest
 
+from gomatch.engine import Reason, TradingState
 from gomatch.errors import CommitRefused, Fenced, StoreError, StoreUnavailable
-from gomatch.store import Journal, Markets, Orders, OrderStatus, Trades
+from gomatch.store import Batch, Claims, Journal, Markets, Orders, OrderStatus, Trades
 from tests.integration.store.led import LedMarket
 from tests.integration.store.rows import order_row, trade_row, update_row
 
@@ -147,3 +149,67 @@ async def _reads(pool: asyncpg.Pool) -> tuple[int, int]:
         "SELECT seq_scan, idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'orders'"
     )
     return row["seq_scan"], row["idx_tup_fetch"]
+
+
+async def test_the_reason_of_a_state_stays_until_the_next_change(
+    led: LedMarket, pool: asyncpg.Pool
+) -> None:
+    async def reason() -> Reason | None:
+        market = await Claims(pool).observe_one("BTC-USDT")
+        assert market is not None
+        return market.state_reason
+
+    assert await reason() is None
+    halted = replace(led.next(), state=TradingState.HALTED, state_reason=Reason.PRICE_BAND)
+    await led.commit(halted)
+    assert await reason() is Reason.PRICE_BAND
+    await led.commit(replace(led.next(), state=TradingState.HALTED))
+    assert await reason() is Reason.PRICE_BAND
+    # By hand, in the state that it is in.
+    again = replace(led.next(), state=TradingState.HALTED, state_reason=Reason.MANUAL)
+    await led.commit(again)
+    assert await reason() is Reason.MANUAL
+
+
+async def test_a_matcher_of_the_version_before_commits_and_leaves_no_wrong_reason(
+    led: LedMarket, pool: asyncpg.Pool
+) -> None:
+    """It calls the function without a reason."""
+    await led.commit(replace(led.next(), state_reason=Reason.MANUAL))
+
+    async def commit(batch: Batch) -> bool:
+        done: bool = await pool.fetchval(
+            f"SELECT gomatch_commit({', '.join(f'${n}' for n in range(1, 20))})",
+            batch.market_id,
+            batch.epoch,
+            batch.previous_sequence,
+            batch.previous_chain,
+            batch.first_number,
+            batch.last_number,
+            batch.first_sequence,
+            batch.last_sequence,
+            batch.time,
+            batch.rules_version,
+            batch.events,
+            batch.chain,
+            batch.state,
+            batch.last_price,
+            batch.skipped,
+            batch.new_orders,
+            batch.order_updates,
+            batch.trades,
+            batch.sources,
+        )
+        return done
+
+    written = replace(
+        led.next(new_orders=[order_row(led.market_id, 2)], trades=[trade_row(led.market_id, 2)]),
+        state=TradingState.HALTED,
+    )
+    assert await commit(written)
+    assert not await commit(written)
+    assert len(await Journal(pool).rows(led.market_id, 0)) == 2
+    assert await Orders(pool).get(led.market_id, 2) is not None
+    market = await Claims(pool).observe_one("BTC-USDT")
+    assert market is not None
+    assert (market.state, market.state_reason) == (TradingState.HALTED, None)

@@ -6,7 +6,7 @@ import pytest
 
 from gomatch.cli.session import exit_code_of
 from gomatch.engine import Reason
-from gomatch.errors import EngineFault, ForeignCommands, GomatchError
+from gomatch.errors import ClaimRefused, EngineFault, ForeignCommands, GomatchError
 from gomatch_api import codes
 from gomatch_api.codes import ProblemCode
 from gomatch_api.stream import codes as stream_codes
@@ -59,6 +59,8 @@ def errors() -> Iterator[GomatchError]:
             yield kind("", number=1, last=1)
         elif issubclass(kind, ForeignCommands):
             yield kind("", first=1)
+        elif issubclass(kind, ClaimRefused):
+            yield kind("", installation="", namespace="", name="")
         else:
             yield kind("")
 

@@ -11,7 +11,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gomatch.engine import CancelAll, Command, Engine, NewOrder, OrderType, Side, Traded
+from gomatch.engine import (
+    BandMode,
+    CancelAll,
+    Command,
+    Configure,
+    Engine,
+    MarketConfig,
+    NewOrder,
+    OrderType,
+    Reason,
+    SetState,
+    Side,
+    TimeInForce,
+    Traded,
+    TradingState,
+)
 from gomatch.errors import EngineFault
 from gomatch.messages.codec import GENESIS_CHAIN, pack_image, unpack_events
 from gomatch.store.records import OrderStatus
@@ -134,3 +149,31 @@ def test_a_skipped_command_is_journaled_as_an_internal_error() -> None:
     assert matched is not None
     assert matched.skipped == (2,)
     assert matched.applied.applied == 3
+
+
+def test_a_batch_carries_the_reason_of_its_last_change_of_state() -> None:
+    band = MarketConfig(band_mode=BandMode.HALT, band=100_000_000, reference_price=100)
+
+    def limit(side: Side, price: int) -> NewOrder:
+        return NewOrder(1 if side is Side.SELL else 2, side, OrderType.LIMIT, 5, price)
+
+    market_order = NewOrder(2, Side.BUY, OrderType.MARKET, 9, 0, TimeInForce.IOC)
+    matching = Matching(Engine(), market_id=1, epoch=1, chain=GENESIS_CHAIN)
+    number = 1
+    for commands, reason in (
+        ([Configure(MarketConfig()), limit(Side.SELL, 100), limit(Side.SELL, 120)], None),
+        ([Configure(band), market_order], Reason.PRICE_BAND),
+        ([CancelAll(1)], None),
+        ([SetState(TradingState.HALTED, Reason.MANUAL)], Reason.MANUAL),
+        (
+            [
+                SetState(TradingState.RUNNING, Reason.MANUAL),
+                SetState(TradingState.HALTED, Reason.ENGINE_ERROR),
+            ],
+            Reason.ENGINE_ERROR,
+        ),
+    ):
+        matched = matching.match(Taken([Segment(number, commands, 0)]), now=number)
+        number += len(commands)
+        assert matched is not None
+        assert matched.state_reason is reason
