@@ -12,7 +12,14 @@ import asyncpg
 from gomatch.engine import Reason, Rejected, TradingState
 from gomatch.messages.codec import pack_commands, unpack_events
 from gomatch.messages.trading_state import state_commands
-from gomatch.store import Acceptance, Intake, Journal, MarketRecord, Markets
+from gomatch.store import (
+    Acceptance,
+    Intake,
+    Journal,
+    MarketRecord,
+    Markets,
+    state_backlog_limit,
+)
 
 _POLL_SECONDS = 0.05
 
@@ -29,7 +36,8 @@ class Outcome:
 async def enter_state(
     pool: asyncpg.Pool, record: MarketRecord, state: TradingState, *, backlog_limit: int
 ) -> Acceptance:
-    """Ask for a trading state; the last of what is accepted does it.
+    """Ask for a trading state; the last of what is accepted does it. ``backlog_limit`` (commands)
+    keeps out only what lets the market match again.
 
     Raises BacklogFull, StoreUnavailable."""
     commands = state_commands(state, Reason.MANUAL)
@@ -37,7 +45,7 @@ async def enter_state(
         record.market_id,
         bodies=pack_commands(commands),
         count=len(commands),
-        backlog_limit=backlog_limit,
+        backlog_limit=state_backlog_limit(state, backlog_limit),
     )
 
 

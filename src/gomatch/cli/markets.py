@@ -35,7 +35,14 @@ from gomatch.engine import TradingState
 from gomatch.errors import ConfigurationError, UnknownMarket
 from gomatch.messages.market import MarketDefinition
 from gomatch.settings import Settings, load_settings
-from gomatch.store import Leadership, LeaseHolder, MarketHead, MarketRecord, Markets
+from gomatch.store import (
+    MANAGED_BY,
+    Leadership,
+    LeaseHolder,
+    MarketHead,
+    MarketRecord,
+    Markets,
+)
 
 MarketArgument = Annotated[str, typer.Argument(metavar="MARKET", help="For example BTC-USDT.")]
 WaitOption = Annotated[
@@ -116,6 +123,13 @@ def _register_definitions(markets: typer.Typer) -> None:
         maker_fee: MakerFee = None,
         taker_fee: TakerFee = None,
         max_open_orders: MaxOpenOrders = None,
+        force: Annotated[
+            bool,
+            typer.Option(
+                "--force",
+                help="Also a market that an operator manages, which will change it back.",
+            ),
+        ] = False,
         wait: WaitOption = _WAIT,
         json: JsonOption = False,
     ) -> None:
@@ -141,6 +155,13 @@ def _register_definitions(markets: typer.Typer) -> None:
             settings = load_settings()
             async with database(settings) as pool:
                 record = await _find(pool, market)
+                if record.managed_by == MANAGED_BY and not force:
+                    raise CommandFailed(
+                        f"{market} is managed by an operator: change its Market there, or use "
+                        "--force for what lasts until the operator looks again",
+                        ExitCode.REFUSED,
+                        reason="managed_by_operator",
+                    )
                 definition = changed(record.definition, options)
                 accepted = await Markets(pool).configure(
                     record, definition, backlog_limit=settings.backlog_limit
