@@ -159,8 +159,7 @@ def test_a_batch_carries_the_reason_of_its_last_change_of_state() -> None:
 
     market_order = NewOrder(2, Side.BUY, OrderType.MARKET, 9, 0, TimeInForce.IOC)
     matching = Matching(Engine(), market_id=1, epoch=1, chain=GENESIS_CHAIN)
-    number = 1
-    for commands, reason in (
+    steps: list[tuple[list[Command], Reason | None]] = [
         ([Configure(MarketConfig()), limit(Side.SELL, 100), limit(Side.SELL, 120)], None),
         ([Configure(band), market_order], Reason.PRICE_BAND),
         ([CancelAll(1)], None),
@@ -172,7 +171,9 @@ def test_a_batch_carries_the_reason_of_its_last_change_of_state() -> None:
             ],
             Reason.ENGINE_ERROR,
         ),
-    ):
+    ]
+    number = 1
+    for commands, reason in steps:
         matched = matching.match(Taken([Segment(number, commands, 0)]), now=number)
         number += len(commands)
         assert matched is not None
