@@ -2,10 +2,12 @@
 
     GomatchError
     ├── ConfigurationError      settings that cannot work; says which and what to do
+    │   └── CredentialsMissing  a file with a password or token is not there or cannot be read
     ├── CodecError              bytes that are not what they should be
     ├── StoreError
     │   ├── StoreUnavailable    PostgreSQL cannot be reached or answered too late: nothing is known
     │   │                       to have been written unless `outcome_unknown` is True
+    │   │   └── CredentialsRefused  it does not take our user and password; retried as well
     │   ├── DuplicateClientIds  an accept met client ids that exist already; nothing was accepted
     │   ├── BacklogFull         accepted - applied has reached the market's limit
     │   ├── ReservationRefused  `gomatch_reserve` refused to reserve for a batch: nothing accepted
@@ -45,6 +47,10 @@ class ConfigurationError(GomatchError):
     code = "configuration"
 
 
+class CredentialsMissing(ConfigurationError):
+    code = "credentials_missing"
+
+
 class CodecError(GomatchError):
     code = "codec"
 
@@ -61,6 +67,10 @@ class StoreUnavailable(StoreError):
     def __init__(self, message: str, *, outcome_unknown: bool = False) -> None:
         super().__init__(message)
         self.outcome_unknown = outcome_unknown
+
+
+class CredentialsRefused(StoreUnavailable):
+    code = "credentials_refused"
 
 
 class DuplicateClientIds(StoreError):

@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gomatch.credentials import Endpoint, read_lines, read_secret
 from gomatch.errors import ConfigurationError
 
 
@@ -31,8 +32,16 @@ class Settings(BaseSettings):
         default=SecretStr("postgresql://gomatch@127.0.0.1:5432/gomatch"),
         description="PostgreSQL, the truth. libpq-style URL.",
     )
+    postgres_credentials: Path | None = Field(
+        default=None,
+        description="Folder with the files `username` and `password`, which go before those of "
+        "the URL and are read again for each connection.",
+    )
     redis_url: SecretStr = Field(
         default=SecretStr("redis://127.0.0.1:6379/0"), description="Redis or Valkey, the mirror."
+    )
+    redis_credentials: Path | None = Field(
+        default=None, description="The same for Redis; `username` may be absent or empty."
     )
     transport: Literal["rabbitmq", "inprocess"] = Field(
         default="rabbitmq",
@@ -42,6 +51,7 @@ class Settings(BaseSettings):
     amqp_url: SecretStr = Field(
         default=SecretStr("amqp://guest:guest@127.0.0.1:5672/"), description="RabbitMQ."
     )
+    amqp_credentials: Path | None = Field(default=None, description="The same for RabbitMQ.")
     queue_length: int = Field(
         default=100_000,
         ge=0,
@@ -54,11 +64,25 @@ class Settings(BaseSettings):
         description="Hex, at least 32 bytes: the key from which the secrets of API keys are "
         "derived. The same on every replica. Required by the API and by `gomatch keys`.",
     )
-
+    server_key_file: Path | None = Field(
+        default=None,
+        description="File with the server key, instead of the key itself; read at the start.",
+    )
     callback_token: SecretStr = Field(
         default=SecretStr(""),
         description="Secret by which API replicas know the matchers that call them: the same for "
         "all. Whoever reaches the callback port may speak for a market if empty.",
+    )
+    callback_token_file: Path | None = Field(
+        default=None,
+        description="File with callback tokens, one a line, instead of the token itself; read "
+        "again for each stream. An API replica takes any of them, a matcher sends the first.",
+    )
+    pod_name: str = Field(
+        default="",
+        description="Name of the pod that this process runs in. The holder of a lease begins with "
+        "it, and a program that cannot serve yet stays up, not ready, and says why, instead of "
+        "ending.",
     )
 
     # API
@@ -67,6 +91,13 @@ class Settings(BaseSettings):
     callback_host: str = Field(default="127.0.0.1", description="Address of the gRPC callback.")
     callback_port: int = Field(
         default=8081, ge=0, le=65535, description="Port of the gRPC callback server of the API."
+    )
+    shutdown_delay: float = Field(
+        default=0.0,
+        ge=0,
+        le=600,
+        description="Time that an API replica which is to stop goes on serving, no longer ready, "
+        "so that balancers send nothing more.",
     )
     accept_batch: int = Field(
         default=500, ge=1, le=5000, description="Most commands in one accepting transaction."
@@ -148,6 +179,12 @@ class Settings(BaseSettings):
     snapshot_every: int = Field(
         default=500_000, ge=1, description="Commands after which a new image is written."
     )
+    snapshot_interval: float = Field(
+        default=0.0,
+        ge=0,
+        description="Time after which a new image is written, if anything was applied since the "
+        "last one; 0 is off.",
+    )
     lease_seconds: float = Field(
         default=3.0, gt=0.2, description="A leader that did not renew for this long has lost it."
     )
@@ -194,6 +231,52 @@ class Settings(BaseSettings):
     data: Path = Field(
         default=Path(".data"), description="Folder in which `gomatch up` keeps its servers' data."
     )
+
+    @property
+    def postgres(self) -> Endpoint:
+        return Endpoint(self.postgres_url.get_secret_value(), self.postgres_credentials)
+
+    @property
+    def redis(self) -> Endpoint:
+        return Endpoint(self.redis_url.get_secret_value(), self.redis_credentials)
+
+    @property
+    def amqp(self) -> Endpoint:
+        return Endpoint(self.amqp_url.get_secret_value(), self.amqp_credentials)
+
+    def server_key_text(self) -> str:
+        """The server key as hex, empty when none is set. Raises CredentialsMissing."""
+        if self.server_key_file is not None:
+            return read_secret(self.server_key_file)
+        return self.server_key.get_secret_value()
+
+    def callback_tokens(self) -> list[str]:
+        """Those that are valid now, the preferred one first; empty when none is set. Raises
+        CredentialsMissing."""
+        if self.callback_token_file is not None:
+            return read_lines(self.callback_token_file)
+        token = self.callback_token.get_secret_value()
+        return [token] if token else []
+
+    def check_files(self) -> None:
+        """Read once what stands in files, so that one which is missing is named at the start.
+        Raises CredentialsMissing."""
+        for server in (self.postgres, self.redis, self.amqp):
+            server.credentials()
+        self.server_key_text()
+        self.callback_tokens()
+
+    @field_validator(
+        "postgres_credentials",
+        "redis_credentials",
+        "amqp_credentials",
+        "server_key_file",
+        "callback_token_file",
+        mode="before",
+    )
+    @classmethod
+    def _empty_is_unset(cls, path: object) -> object:
+        return None if path == "" else path
 
     @field_validator("postgres_url", "redis_url", "amqp_url")
     @classmethod

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import grpc
 from grpc import aio
 
-from gomatch.errors import CodecError, UnknownMarket
+from gomatch.credentials import Tokens, no_tokens
+from gomatch.errors import CodecError, CredentialsMissing, UnknownMarket
 from gomatch.messages.callback import MESSAGE_LIMIT, parse_request
 from gomatch.messages.credentials import callback_proof
 from gomatch.messages.v1 import callback_pb2 as pb
@@ -62,8 +63,9 @@ class CallbackServerHooks:
 class CallbackServer:
     """Port 0 takes a free one; ``port`` tells which after ``start``. Times are seconds: a matcher
     has ``announce_timeout`` to introduce itself, as long again to take the greeting, and is dropped
-    after ``idle_timeout`` of silence (it sends a heartbeat each second). Without a ``secret``
-    everybody is taken for a matcher."""
+    after ``idle_timeout`` of silence (it sends a heartbeat each second). A matcher
+    must prove one of ``tokens``, as they are at that moment; while there is none, everybody is
+    taken for a matcher."""
 
     def __init__(
         self,
@@ -71,7 +73,7 @@ class CallbackServer:
         *,
         host: str,
         port: int,
-        secret: str = "",
+        tokens: Tokens = no_tokens,
         hooks: CallbackServerHooks | None = None,
         tracing: Tracing | None = None,
         announce_timeout: float = 5.0,
@@ -80,7 +82,7 @@ class CallbackServer:
     ) -> None:
         self._feeds = feeds
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self._proof = callback_proof(secret).encode() if secret else b""
+        self._tokens = tokens
         self._replica = uuid.uuid4().hex
         self._hooks = hooks or CallbackServerHooks()
         self._tracing = tracing or Tracing.off()
@@ -146,12 +148,16 @@ class CallbackServer:
             self._hooks.ended(market, reason)
 
     def _authenticate(self, context: aio.ServicerContext[bytes, pb.PublishResponse]) -> None:
-        if not self._proof:
+        try:
+            tokens = self._tokens()
+        except CredentialsMissing as error:
+            raise Unauthenticated(f"the callback token cannot be read here: {error}") from error
+        if not tokens:
             return
         sent = dict(context.invocation_metadata() or ()).get("authorization", "")
         given = sent.encode() if isinstance(sent, str) else sent
-        if not hmac.compare_digest(given, self._proof):
-            raise Unauthenticated("GOMATCH_CALLBACK_TOKEN is another one here")
+        if not any(hmac.compare_digest(given, callback_proof(each).encode()) for each in tokens):
+            raise Unauthenticated("the callback token is another one here")
 
     async def _follow(
         self,

@@ -20,7 +20,7 @@ class DatabaseHealth:
 
     ``probe`` is any cheap query; it must raise StoreError while there is no answer, or when it
     shows that nothing can be written. It is asked every ``every`` seconds, and more often after a
-    failure. Tasks: ``run`` belongs to whoever owns this object.
+    failure, which ``why`` then describes. Tasks: ``run`` belongs to whoever owns this object.
     """
 
     def __init__(
@@ -30,11 +30,13 @@ class DatabaseHealth:
         self._every = every
         self._failed = asyncio.Event()
         self.available = True
+        self.why = ""
 
     def report_failure(self, error: StoreError) -> None:
         """Refuse everything from now on until a probe gets an answer."""
         if self.available:
             self.available = False
+            self.why = str(error)
             _log.warning("database_unavailable", why=str(error))
         self._failed.set()
 
@@ -58,6 +60,7 @@ class DatabaseHealth:
             # A failure that was reported during the probe asks for one more.
             if not self.available and not self._failed.is_set():
                 self.available = True
+                self.why = ""
                 _log.info("database_available_again")
 
     async def _quiet(self) -> None:

@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from gomatch_api import codes
 from gomatch_api.asgi import DISCARD_LIMIT, EXCHANGE_EXTENSION, RawHeaders
+from gomatch_api.drain import Drain
 from gomatch_api.problems import MEDIA_TYPE, Problem, encode
 
 HEAD_LIMIT = 65_536
@@ -21,6 +22,10 @@ HEAD_LIMIT = 65_536
 
 HEAD_SECONDS = 20.0
 """Time that a request's headers have to arrive, the first one's from the connection on."""
+
+
+FIRST_REQUEST_SECONDS = 1.0
+"""Time that the first request of a connection which is there when the server stops has to come."""
 
 
 class HttpExchange:
@@ -62,8 +67,10 @@ class HttpExchange:
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """Pass as ``http`` to uvicorn. Its requests have an HttpExchange under EXCHANGE_EXTENSION."""
+    """``http`` of uvicorn: see ``http_protocol``. Its requests have an HttpExchange under
+    EXCHANGE_EXTENSION."""
 
+    drain = Drain()
     _discarded = 0
     _head_bytes = 0
     _in_head = False
@@ -107,7 +114,22 @@ class HttpProtocol(HttpToolsProtocol):
             self._opening = None
         super().on_headers_complete()
 
+    def shutdown(self) -> None:
+        cycle: Any = self.cycle
+        if cycle is None:
+            # Its request may be on the way; a close would cross it.
+            self.loop.call_later(FIRST_REQUEST_SECONDS, self._close_unused)
+        else:
+            super().shutdown()
+
+    def _close_unused(self) -> None:
+        cycle: Any = self.cycle
+        if cycle is None and not self.transport.is_closing():
+            self.transport.close()
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        if self.drain.begun:
+            cycle.keep_alive = False
         # Extensions are dictionaries by convention only; ours never leaves this process.
         cycle.scope["extensions"] = {EXCHANGE_EXTENSION: HttpExchange(cycle)}  # type: ignore[dict-item]
         super()._start_asgi_task(cycle, app)
@@ -127,3 +149,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._opening = None
         if not self.transport.is_closing():
             self.transport.close()
+
+
+def http_protocol(drain: Drain) -> type[HttpProtocol]:
+    """To pass as ``http`` to uvicorn: once ``drain`` has begun, each answer ends its connection."""
+    return type("DrainedHttpProtocol", (HttpProtocol,), {"drain": drain})

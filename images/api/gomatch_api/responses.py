@@ -229,7 +229,8 @@ class Health(_Answer):
 
 
 class Readiness(_Answer):
-    """``missing`` names what is not there yet; empty when ready."""
+    """``missing`` names what is not there; empty when ready. ``why`` is for people."""
 
     ready: bool
     missing: list[str]
+    why: str = ""

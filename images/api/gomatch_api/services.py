@@ -34,6 +34,7 @@ from gomatch_api.auth import KeyRing
 from gomatch_api.callback_server import CallbackServer, CallbackServerHooks
 from gomatch_api.client_ids import ClientOrderIds
 from gomatch_api.database import DatabaseHealth
+from gomatch_api.drain import Drain
 from gomatch_api.feeds import Feeds
 from gomatch_api.intake import IntakeService
 from gomatch_api.markets import MarketRegistry
@@ -75,6 +76,7 @@ class Services:
     callback: CallbackServer
     metrics: ApiMetrics
     tracing: Tracing
+    drain: Drain
 
     @property
     def callback_port(self) -> int:
@@ -87,6 +89,7 @@ class Services:
             "markets": self.markets.loaded,
             "keys": self.keys.loaded,
             "callback": self.callback.port > 0,
+            "serving": not self.drain.begun,
         }
         return [name for name, there in parts.items() if not there]
 
@@ -136,7 +139,7 @@ async def _build(
     metrics: ApiMetrics,
     stack: AsyncExitStack,
 ) -> Services:
-    server_key = parse_server_key(settings.server_key.get_secret_value())
+    server_key = parse_server_key(settings.server_key_text())
     if transport is None:
         transport = _own_transport(settings, metrics)
         stack.push_async_callback(transport.close)
@@ -209,7 +212,7 @@ async def _build(
         feeds,
         host=settings.callback_host,
         port=settings.callback_port,
-        secret=settings.callback_token.get_secret_value(),
+        tokens=settings.callback_tokens,
         tracing=tracing,
         hooks=CallbackServerHooks(
             received=lambda market, size: stream_metrics.callback_bytes.labels(market).inc(size),
@@ -217,10 +220,11 @@ async def _build(
             notified=metrics.step_seconds.labels("notify").observe,
         ),
     )
-    if not settings.callback_token.get_secret_value():
+    if not settings.callback_tokens():
         _log.warning(
             "callback_token_missing",
-            why="the callback port takes anybody for a matcher: set GOMATCH_CALLBACK_TOKEN",
+            why="the callback port takes anybody for a matcher: set GOMATCH_CALLBACK_TOKEN or "
+            "GOMATCH_CALLBACK_TOKEN_FILE",
         )
     await callback.start()
     return Services(
@@ -240,6 +244,7 @@ async def _build(
         callback=callback,
         metrics=metrics,
         tracing=tracing,
+        drain=Drain(),
     )
 
 
@@ -293,7 +298,7 @@ def _own_transport(settings: Settings, metrics: ApiMetrics) -> Transport:
             "under `gomatch up`; set GOMATCH_TRANSPORT=rabbitmq"
         )
     return RabbitMQTransport(
-        settings.amqp_url.get_secret_value(),
+        settings.amqp,
         queue_length=settings.queue_length,
         hooks=prometheus_hooks(metrics.registry),
     )
@@ -302,7 +307,7 @@ def _own_transport(settings: Settings, metrics: ApiMetrics) -> Transport:
 async def _open_pool(settings: Settings, stack: AsyncExitStack, *, size: int) -> asyncpg.Pool:
     """Raises StoreUnavailable."""
     pool = await connect_pool(
-        settings.postgres_url.get_secret_value(),
+        settings.postgres,
         size=size,
         timeout=settings.database_timeout,
         application="gomatch api",

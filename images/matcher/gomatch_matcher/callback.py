@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gomatch.cancellation import cancel_and_wait
+from gomatch.credentials import Tokens, no_tokens
 from gomatch.messages.applied import AppliedBatch
 from gomatch.observability import logs
 from gomatch_matcher.callback_stream import (
@@ -28,9 +29,9 @@ __all__ = ["BacklogSource", "CallbackFanout", "FanoutHooks", "StreamLimits"]
 
 class CallbackFanout:
     """One stream for each replica behind ``targets`` (comma separated host:port), by whichever of
-    its addresses; ``secret`` proves to them that this is a matcher. A replica that
-    is slow, frozen or gone costs the others nothing: each has a buffer of its own, and a full one
-    ends that stream, which comes back and resumes from the journal.
+    its addresses; the first of ``tokens`` proves to them that this is a matcher. A
+    replica that is slow, frozen or gone costs the others nothing: each has a buffer of its own, and
+    a full one ends that stream, which comes back and resumes from the journal.
 
     ``buffer`` is in batches, ``resolve_every`` in seconds. Raises ConfigurationError on targets
     that cannot be read.
@@ -43,7 +44,7 @@ class CallbackFanout:
         targets: str,
         buffer: int,
         source: BacklogSource,
-        secret: str = "",
+        tokens: Tokens = no_tokens,
         hooks: FanoutHooks | None = None,
         limits: StreamLimits | None = None,
         resolve: Resolver = resolve_host,
@@ -51,7 +52,7 @@ class CallbackFanout:
     ) -> None:
         self._market = market
         self._source = source
-        self._secret = secret
+        self._tokens = tokens
         self._hooks = hooks or FanoutHooks()
         self._limits = limits or StreamLimits(buffer=buffer)
         self._resolver = TargetResolver(parse_targets(targets), resolve=resolve, timeout=5.0)
@@ -106,7 +107,7 @@ class CallbackFanout:
                     limits=self._limits,
                     hooks=self._hooks,
                     on_change=self._changed,
-                    secret=self._secret,
+                    tokens=self._tokens,
                     served=self._served,
                 )
                 self._streams[address] = stream

@@ -12,6 +12,7 @@ from typing import Protocol
 from grpc import aio
 
 from gomatch.concurrency import Backoff, run_together
+from gomatch.credentials import Tokens, no_tokens
 from gomatch.errors import GomatchError
 from gomatch.messages.applied import AppliedBatch, Summary
 from gomatch.messages.callback import (
@@ -146,7 +147,7 @@ class ReplicaStream:
         limits: StreamLimits,
         hooks: FanoutHooks,
         on_change: Callable[[], None],
-        secret: str = "",
+        tokens: Tokens = no_tokens,
         served: Callable[[str, str], bool] = lambda _replica, _address: False,
     ) -> None:
         self.address = address
@@ -158,7 +159,7 @@ class ReplicaStream:
         self._limits = limits
         self._hooks = hooks
         self._on_change = on_change
-        self._metadata = (("authorization", callback_proof(secret)),) if secret else ()
+        self._tokens = tokens
         self._served = served
         self._buffer: deque[PreparedBatch] = deque()
         self._attached = False
@@ -212,7 +213,7 @@ class ReplicaStream:
             method: aio.StreamStreamMultiCallable[bytes, pb.PublishResponse] = (
                 channel.stream_stream(METHOD, response_deserializer=pb.PublishResponse.FromString)
             )
-            call = method(metadata=self._metadata, wait_for_ready=False)
+            call = method(metadata=self._proof(), wait_for_ready=False)
             async with asyncio.timeout(self._limits.connect_timeout):
                 hello = await self._greet(call)
             self._attach()
@@ -239,6 +240,10 @@ class ReplicaStream:
                 call.cancel()
             await channel.close(grace=None)
         return "ended"
+
+    def _proof(self) -> tuple[tuple[str, str], ...]:
+        tokens = self._tokens()
+        return (("authorization", callback_proof(tokens[0])),) if tokens else ()
 
     def _attach(self) -> None:
         self._overflow.clear()

@@ -20,7 +20,8 @@ _STUCK_SECONDS = 60.0
 
 def health_application(service: MatcherService, registry: CollectorRegistry) -> Starlette:
     """/healthz fails only when a leader has made no progress with its lease for a minute though
-    its process runs; /readyz while it neither leads nor waits with its servers in reach."""
+    its process runs; /readyz while it neither leads nor waits with PostgreSQL in reach; its
+    body says why."""
 
     async def healthz(_: Request) -> Response:
         status = service.status
@@ -29,14 +30,17 @@ def health_application(service: MatcherService, registry: CollectorRegistry) -> 
 
     async def readyz(_: Request) -> Response:
         status = service.status
+        trouble = status.not_ready
         body = {
             "market": service.symbol,
-            "ready": status.ready,
+            "ready": trouble is None,
             "role": "leader" if status.leading else "standby" if status.waiting else "starting",
             "epoch": status.epoch,
             "recovered_from": status.recovered_from,
+            "reason": trouble.code if trouble else "",
+            "why": trouble.why if trouble else "",
         }
-        return JSONResponse(body, 200 if status.ready else 503)
+        return JSONResponse(body, 503 if trouble else 200)
 
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

@@ -30,6 +30,7 @@ def run(settings: Settings, *, checkpoint: Checkpoint = no_checkpoint) -> None:
             "a matcher of its own needs GOMATCH_TRANSPORT=rabbitmq; the in-process transport "
             "works only under `gomatch up`"
         )
+    settings.check_files()
     tracing = Tracing.configure(settings, f"gomatch-matcher {settings.market}")
     logs.configure(level=settings.log_level, style=settings.log_format, tracing=tracing)
     # A book is many small linked objects that are freed by reference count; the cycle collector
@@ -48,7 +49,7 @@ async def _serve(settings: Settings, tracing: Tracing, checkpoint: Checkpoint) -
         loop.add_signal_handler(number, stop.set)
     registry = CollectorRegistry()
     transport = RabbitMQTransport(
-        settings.amqp_url.get_secret_value(),
+        settings.amqp,
         queue_length=settings.queue_length,
         hooks=prometheus_hooks(registry),
     )

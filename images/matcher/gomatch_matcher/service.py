@@ -19,11 +19,13 @@ from gomatch.concurrency import (
     wait_or_stop,
 )
 from gomatch.errors import (
-    ConfigurationError,
     EngineFault,
     Fenced,
     ForeignCommands,
+    GomatchError,
+    SchemaMismatch,
     StoreUnavailable,
+    UnknownMarket,
 )
 from gomatch.observability import logs
 from gomatch.observability.tracing import Tracing
@@ -54,6 +56,7 @@ from gomatch_matcher.matching import Matching
 from gomatch_matcher.metrics import MatcherMetrics
 from gomatch_matcher.progress import ProgressWatch
 from gomatch_matcher.recovery import Recovered, recover
+from gomatch_matcher.status import STANDBY_SECONDS, MatcherStatus
 from gomatch_matcher.term import Caution, Term, TermParts
 
 _log = logs.get(__name__)
@@ -63,21 +66,6 @@ _SETTLED_SECONDS = 10.0
 def wall_clock() -> int:
     """Microseconds since the epoch."""
     return time.time_ns() // 1_000
-
-
-@dataclass(slots=True)
-class MatcherStatus:
-    """What health checks look at. ``waiting`` is a standby whose servers are in reach."""
-
-    leading: bool = False
-    waiting: bool = False
-    epoch: int = 0
-    recovered_from: str = ""
-    last_progress: float = 0.0
-
-    @property
-    def ready(self) -> bool:
-        return self.leading or self.waiting
 
 
 class MatcherService:
@@ -94,7 +82,8 @@ class MatcherService:
         checkpoint: Checkpoint = no_checkpoint,
         holder: str | None = None,
     ) -> None:
-        """``holder`` names this process in the lease; by default host, process and object."""
+        """``holder`` names this process in the lease; by default pod or else host, process and
+        object."""
         self.settings = settings
         self.symbol = market
         self.status = MatcherStatus()
@@ -102,37 +91,46 @@ class MatcherService:
         self._metrics = metrics
         self._tracing = tracing or Tracing.off()
         self._checkpoint = checkpoint
-        self._holder = holder or f"{socket.gethostname()}/{os.getpid()}/{id(self):x}"
+        place = settings.pod_name or socket.gethostname()
+        self._holder = holder or f"{place}/{os.getpid()}/{id(self):x}"
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop``: wait for the lease, lead, hand over. Servers that are away are waited
         for. A commit that failed, or whose answer was lost, is answered by taking the lease
         anew: that ends the old session and fences it off, so that what the database then holds
-        is all there will be of it. Raises ConfigurationError for an unknown market and
-        SchemaMismatch."""
-        backoff = Backoff(first=0.1, limit=3.0)
+        is all there will be of it. Raises UnknownMarket and SchemaMismatch, except in a pod: there
+        it stays, not ready with the reason, and looks again now and then."""
+        backoff, slow = Backoff(first=0.1, limit=3.0), Backoff(first=1.0, limit=30.0)
         while not stop.is_set():
             started = time.monotonic()
+            pauses = backoff
             try:
                 await self._serve(stop)
             except StoreUnavailable as error:
-                self._step_down()
+                self._step_down(error)
                 self._metrics.reloads.inc()
-                _log.warning("store_unavailable", market=self.symbol, why=str(error))
+                _log.warning(error.code, market=self.symbol, why=str(error))
             except Fenced as error:
-                self._step_down()
+                self._step_down(error)
                 self._metrics.fenced.inc()
                 _log.warning("fenced", market=self.symbol, why=str(error))
+            except (SchemaMismatch, UnknownMarket) as error:
+                news = self._step_down(error)
+                if not self.settings.pod_name:
+                    raise
+                if news:
+                    _log.error(error.code, market=self.symbol, why=str(error))
+                pauses = slow
             if time.monotonic() - started > _SETTLED_SECONDS:
-                backoff.reset()
+                pauses.reset()
             if not stop.is_set():
-                await wait_or_stop(stop, backoff.next_delay())
+                await wait_or_stop(stop, pauses.next_delay())
 
     async def _serve(self, stop: asyncio.Event) -> None:
         settings = self.settings
         async with AsyncExitStack() as stack:
             pool = await connect_pool(
-                settings.postgres_url.get_secret_value(),
+                settings.postgres,
                 size=3,
                 timeout=settings.database_timeout,
                 application=f"gomatch-matcher {self.symbol}",
@@ -141,10 +139,10 @@ class MatcherService:
             await check_schema(pool)
             market = await Markets(pool, timeout=settings.database_timeout).get(self.symbol)
             if market is None:
-                raise ConfigurationError(
+                raise UnknownMarket(
                     f"market {self.symbol} does not exist; make it by `gomatch markets create`"
                 )
-            mirror = BookMirror(settings.redis_url.get_secret_value(), self.symbol, timeout=2.0)
+            mirror = BookMirror(settings.redis, self.symbol, timeout=2.0)
             stack.push_async_callback(mirror.close)
             leadership = self._leadership("gomatch candidate")
             stack.push_async_callback(leadership.close)
@@ -164,15 +162,15 @@ class MatcherService:
             if leader is not None:
                 return leader.epoch
             self.status.waiting = True
-            self._progressed()
-            await wait_or_stop(stop, self.settings.lease_renew / 2)
+            self.status.progressed()
+            await wait_or_stop(stop, min(self.settings.lease_renew / 2, STANDBY_SECONDS / 2))
         return None
 
     async def _lead(self, tools: _Tools, stop: asyncio.Event) -> None:
         epoch = tools.epoch
         self.status.waiting = False
         self.status.epoch = epoch
-        self.status.last_progress = time.monotonic()
+        self.status.progressed()
         self._metrics.epoch.set(epoch)
         _log.info("lease_acquired", market=self.symbol, epoch=epoch, holder=self._holder)
         keeper = LeaseKeeper(
@@ -182,7 +180,7 @@ class MatcherService:
             lease=self.settings.lease_seconds,
             renew=self.settings.lease_renew,
             stall_limit=self.settings.lease_stall_limit,
-            renewed=self._progressed,
+            renewed=self.status.progressed,
             refresh_cache=tools.refresh_cache,
         )
         watch = ProgressWatch(
@@ -228,9 +226,7 @@ class MatcherService:
         market, settings = tools.market, self.settings
         journal, snapshots = tools.journal(), Snapshots(tools.pool, timeout=tools.timeout)
         async with AsyncExitStack() as stack:
-            commits = Commits(
-                settings.postgres_url.get_secret_value(), timeout=settings.database_timeout
-            )
+            commits = Commits(settings.postgres, timeout=settings.database_timeout)
             stack.push_async_callback(commits.close)
             session = await commits.connect()
             await tools.leadership.register_backend(market.market_id, tools.epoch, session)
@@ -263,7 +259,7 @@ class MatcherService:
                 market=self.symbol,
                 targets=settings.callback_targets,
                 buffer=settings.callback_buffer,
-                secret=settings.callback_token.get_secret_value(),
+                tokens=settings.callback_tokens,
                 source=CommittedBacklog(journal, committed, market_id=market.market_id),
                 hooks=FanoutHooks(
                     connected=self._metrics.callback_connected.set,
@@ -301,6 +297,7 @@ class MatcherService:
                         committed=committed,
                         market_id=market.market_id,
                         every=settings.snapshot_every,
+                        interval=settings.snapshot_interval,
                         metrics=self._metrics,
                     ),
                     tracing=self._tracing,
@@ -339,20 +336,16 @@ class MatcherService:
 
     def _leadership(self, application: str) -> Leadership:
         return Leadership(
-            self.settings.postgres_url.get_secret_value(),
+            self.settings.postgres,
             timeout=self.settings.database_timeout,
             application=application,
         )
 
-    def _progressed(self) -> None:
-        self.status.last_progress = time.monotonic()
-
-    def _step_down(self) -> None:
-        self.status.leading = False
-        self.status.waiting = False
-        self.status.epoch = 0
+    def _step_down(self, error: GomatchError | None = None) -> bool:
+        """Because of ``error``, or in order; False when that error was known already."""
         self._metrics.end_term()
         self._metrics.epoch.set(0)
+        return self.status.ended(error)
 
 
 @dataclass(slots=True)

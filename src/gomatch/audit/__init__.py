@@ -8,13 +8,14 @@ from gomatch.audit.market import MarketAudit
 from gomatch.audit.mirror import read_mirror
 from gomatch.audit.report import AuditReport, Finding, MarketFigures
 from gomatch.audit.snapshot import database_snapshot
+from gomatch.credentials import Endpoint
 from gomatch.errors import UnknownMarket
 
 __all__ = ["AuditReport", "Finding", "MarketFigures", "audit"]
 
 
 async def audit(
-    postgres_url: str, redis_url: str | None, markets: Collection[str] | None = None
+    postgres_url: str, redis: str | Endpoint | None, markets: Collection[str] | None = None
 ) -> AuditReport:
     """Audit ``markets`` (None: all) on a running or stopped system; writes nothing.
 
@@ -22,7 +23,7 @@ async def audit(
     sequence that the database has. Raises StoreUnavailable, and UnknownMarket.
     """
     report = AuditReport()
-    if redis_url is None:
+    if redis is None:
         report.outside.append("the Redis mirrors")
     async with database_snapshot(postgres_url) as first_look:
         stored = {market.symbol: market for market in await first_look.markets()}
@@ -32,13 +33,13 @@ async def audit(
     mirrors = {}
     for symbol in wanted:
         report.markets[symbol] = MarketFigures()
-        if redis_url is not None:
+        if redis is not None:
 
             def differs(kind: str, detail: str, symbol: str = symbol) -> None:
                 report.add(symbol, kind, detail)
 
             mirrors[symbol] = await read_mirror(
-                redis_url,
+                redis,
                 symbol,
                 differs,
                 report.unchecked.append,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gomatch.cache import BookMirror, MirrorContents
+from gomatch.credentials import Endpoint
 from gomatch.engine import Engine, Side
 from gomatch.errors import CacheError, CacheStale
 from gomatch.messages.codec import pack_header, pack_order
@@ -13,7 +14,7 @@ Report = Callable[[str, str], None]
 
 
 async def read_mirror(
-    url: str,
+    server: str | Endpoint,
     symbol: str,
     report: Report,
     unchecked: Callable[[str], None],
@@ -22,7 +23,7 @@ async def read_mirror(
 ) -> MirrorContents | None:
     """The mirror whole, or None when there is none to compare. Reported: one that does not add
     up; unchecked: one that cannot be reached, or is not there though ``expected``."""
-    mirror = BookMirror(url, symbol, timeout=10.0)
+    mirror = BookMirror(server, symbol, timeout=10.0)
     try:
         contents = await mirror.contents()
     except CacheStale as error:

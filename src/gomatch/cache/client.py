@@ -13,12 +13,15 @@ import hiredis
 from redis.asyncio import Connection, Redis, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
+from redis.credentials import CredentialProvider
+from redis.exceptions import AuthenticationError, NoScriptError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, RedisError
 
-from gomatch.errors import CacheError, ConfigurationError
+from gomatch.credentials import Endpoint
+from gomatch.errors import CacheError, ConfigurationError, CredentialsMissing
 
 Argument = str | bytes | int
+_FAILURES = (RedisError, OSError, TimeoutError, CredentialsMissing)
 _IDLE_BEFORE_PING = 15
 """Seconds without use after which a connection is asked whether it still lives."""
 
@@ -53,6 +56,20 @@ _CONNECTIONS: dict[type, type] = {
 }
 
 
+class _FromFiles(CredentialProvider):
+    """Asked for each new connection."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        credentials = self._endpoint.credentials()
+        assert credentials is not None
+        if credentials.username:
+            return credentials.username, credentials.password
+        return (credentials.password,)
+
+
 class Script:
     """A Lua script of this package and its digest."""
 
@@ -71,12 +88,14 @@ class RedisClient:
     """``timeout`` seconds bound each call, connecting and one retry on a lost connection
     included; whatever goes wrong is a CacheError."""
 
-    def __init__(self, url: str, *, timeout: float) -> None:
+    def __init__(self, server: str | Endpoint, *, timeout: float) -> None:
         """Raises ConfigurationError on a URL that cannot be one."""
         self._timeout = timeout
+        endpoint = Endpoint.of(server)
         try:
             self._redis: Redis = Redis.from_url(
-                url,
+                endpoint.url if endpoint.folder is None else endpoint.anonymous_url(),
+                credential_provider=None if endpoint.folder is None else _FromFiles(endpoint),
                 protocol=2,
                 # Every call has a limit here. With one of redis-py's own each command goes through
                 # asyncio.wait_for, which before Python 3.12 loses a cancellation that comes in
@@ -108,7 +127,7 @@ class RedisClient:
                     return await self._execute("EVALSHA", code.digest, len(keys), *keys, *arguments)
                 except NoScriptError:
                     return await self._execute("EVAL", code.source, len(keys), *keys, *arguments)
-        except (RedisError, OSError, TimeoutError) as error:
+        except _FAILURES as error:
             raise _cache_error(error) from error
 
     async def pipeline(
@@ -123,7 +142,7 @@ class RedisClient:
                 for command in commands:
                     pipeline.execute_command(*command)
                 return await pipeline.execute()
-        except (RedisError, OSError, TimeoutError) as error:
+        except _FAILURES as error:
             raise _cache_error(error) from error
 
     async def close(self) -> None:
@@ -133,4 +152,6 @@ class RedisClient:
 def _cache_error(error: Exception) -> CacheError:
     if isinstance(error, TimeoutError):
         return CacheError("Redis did not answer in time")
+    if isinstance(error, AuthenticationError):
+        return CacheError(f"credentials refused by Redis: {error}")
     return CacheError(f"Redis failed: {error or type(error).__name__}")

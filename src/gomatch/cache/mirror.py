@@ -23,6 +23,7 @@ from gomatch.cache.values import (
     MirrorSnapshot,
     MirrorUpdate,
 )
+from gomatch.credentials import Endpoint
 from gomatch.engine import Side
 from gomatch.errors import CacheStale
 
@@ -31,11 +32,15 @@ class BookMirror:
     """All methods raise CacheError when Redis fails or does not answer in time, and CacheStale,
     a kind of it, when Redis holds something else than it should."""
 
-    def __init__(self, redis: str | RedisClient, symbol: str, *, timeout: float = 2.0) -> None:
-        """``redis`` is a URL, or a client to share, which its owner closes. ``timeout`` is in
+    def __init__(
+        self, redis: str | Endpoint | RedisClient, symbol: str, *, timeout: float = 2.0
+    ) -> None:
+        """``redis`` is where it is, or a client to share, which its owner closes. ``timeout`` is in
         seconds, for each call. Raises ConfigurationError on a URL that cannot be one."""
-        self._owned = isinstance(redis, str)
-        self._client = RedisClient(redis, timeout=timeout) if isinstance(redis, str) else redis
+        self._owned = not isinstance(redis, RedisClient)
+        self._client = (
+            redis if isinstance(redis, RedisClient) else RedisClient(redis, timeout=timeout)
+        )
         self._symbol = symbol
         self._keys = MarketKeys.of(symbol)
 

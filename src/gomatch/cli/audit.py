@@ -40,8 +40,8 @@ def register(app: typer.Typer) -> None:
             async with database(settings):
                 pass  # says what to do where there is no database, or none of this build
             report = await run_audit(
-                settings.postgres_url.get_secret_value(),
-                None if without_redis else settings.redis_url.get_secret_value(),
+                settings.postgres.current_url(),
+                None if without_redis else settings.redis,
                 market,
             )
             output.result(report.to_dict(), _view(report))

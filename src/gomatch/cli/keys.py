@@ -40,7 +40,7 @@ def register(app: typer.Typer) -> None:
 
         async def command() -> None:
             settings = load_settings()
-            server_key = _server_key(settings.server_key.get_secret_value())
+            server_key = _server_key(settings.server_key_text())
             wanted = _scopes(scopes)
             _check_text("--user", user, required=True)
             _check_text("--label", label, required=False)

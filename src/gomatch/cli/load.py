@@ -130,7 +130,7 @@ def register(app: typer.Typer) -> None:
 
 async def _make_tokens(users: int) -> list[str]:
     settings = load_settings()
-    key_text = settings.server_key.get_secret_value()
+    key_text = settings.server_key_text()
     if not key_text:
         raise ConfigurationError(
             "give --token, or GOMATCH_SERVER_KEY and GOMATCH_POSTGRES_URL to make keys with"

@@ -287,7 +287,7 @@ async def _holders(settings: Settings, heads: list[MarketHead]) -> dict[int, Lea
 
 @asynccontextmanager
 async def _leadership(settings: Settings) -> AsyncIterator[Leadership]:
-    leases = Leadership(settings.postgres_url.get_secret_value(), timeout=settings.database_timeout)
+    leases = Leadership(settings.postgres, timeout=settings.database_timeout)
     try:
         yield leases
     finally:

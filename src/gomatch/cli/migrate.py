@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
         output = Output(json=json)
 
         async def command() -> None:
-            url = load_settings().postgres_url.get_secret_value()
+            url = load_settings().postgres.current_url()
             applied = await migrate_database(url)
             lines = [f"applied {name}" for name in applied] or ["nothing to do"]
             output.result({"applied": applied}, "\n".join(lines))

@@ -71,7 +71,7 @@ async def database(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
     """Two connections to a database of this build's schema. Raises StoreUnavailable,
     SchemaMismatch."""
     pool = await connect_pool(
-        settings.postgres_url.get_secret_value(),
+        settings.postgres,
         size=2,
         timeout=settings.database_timeout,
         application="gomatch command line",

@@ -47,7 +47,7 @@ def rows() -> list[dict[str, str]]:
     return [
         {
             "variable": f"GOMATCH_{name.upper()}",
-            "default": str(_default(name)),
+            "default": _default(name),
             "values": _values(properties[name]),
             "meaning": field.description or "",
         }
@@ -55,10 +55,10 @@ def rows() -> list[dict[str, str]]:
     ]
 
 
-def _default(name: str) -> Any:
+def _default(name: str) -> str:
     default = Settings.model_fields[name].default
     reveal = getattr(default, "get_secret_value", None)
-    return reveal() if reveal else default
+    return "" if default is None else str(reveal() if reveal else default)
 
 
 def _values(schema: dict[str, Any]) -> str:

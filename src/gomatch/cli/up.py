@@ -24,6 +24,7 @@ from gomatch.cli.local.folder import DataFolder
 from gomatch.cli.output import Output
 from gomatch.cli.servers import LocalServer, PostgresServer, RabbitServer, RedisServer
 from gomatch.cli.session import run_program
+from gomatch.credentials import Endpoint
 from gomatch.errors import ConfigurationError
 from gomatch.observability import logs
 from gomatch.settings import Settings, load_settings
@@ -73,13 +74,11 @@ async def _up(settings: Settings, folder: DataFolder, output: Output, *, real: b
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
-        variables = await _servers(folder, stack, real=real)
-        variables["GOMATCH_SERVER_KEY"] = (
-            settings.server_key.get_secret_value() or folder.server_key()
-        )
+        variables = await _servers(settings, folder, stack, real=real)
+        variables["GOMATCH_SERVER_KEY"] = settings.server_key_text() or folder.server_key()
         variables["GOMATCH_CALLBACK_TOKEN"] = (
-            settings.callback_token.get_secret_value() or secrets.token_hex(32)
-        )
+            settings.callback_tokens() or [secrets.token_hex(32)]
+        )[0]
         settings = settings.model_copy(
             update={
                 "postgres_url": SecretStr(variables["GOMATCH_POSTGRES_URL"]),
@@ -88,6 +87,12 @@ async def _up(settings: Settings, folder: DataFolder, output: Output, *, real: b
                 "callback_token": SecretStr(variables["GOMATCH_CALLBACK_TOKEN"]),
                 "transport": "rabbitmq" if real else "inprocess",
                 "callback_port": 0,
+                # What they say is in the variables now; the rest is for pods.
+                "postgres_credentials": None,
+                "redis_credentials": None,
+                "server_key_file": None,
+                "callback_token_file": None,
+                "pod_name": "",
             }
         )
         token = await prepare_database(settings)
@@ -104,19 +109,20 @@ async def _up(settings: Settings, folder: DataFolder, output: Output, *, real: b
         output.note("stopped; everything is kept in " + str(folder.path))
 
 
-async def _servers(folder: DataFolder, stack: AsyncExitStack, *, real: bool) -> dict[str, str]:
+async def _servers(
+    settings: Settings, folder: DataFolder, stack: AsyncExitStack, *, real: bool
+) -> dict[str, str]:
     """URLs by variable, of servers that are given or started here and stopped at the end."""
-    wanted: list[tuple[str, type[LocalServer], str]] = [
-        ("GOMATCH_POSTGRES_URL", PostgresServer, "postgres"),
-        ("GOMATCH_REDIS_URL", RedisServer, "redis"),
+    wanted: list[tuple[str, Endpoint, type[LocalServer], str]] = [
+        ("GOMATCH_POSTGRES_URL", settings.postgres, PostgresServer, "postgres"),
+        ("GOMATCH_REDIS_URL", settings.redis, RedisServer, "redis"),
     ]
     if real:
-        wanted.append(("GOMATCH_AMQP_URL", RabbitServer, "rabbitmq"))
+        wanted.append(("GOMATCH_AMQP_URL", settings.amqp, RabbitServer, "rabbitmq"))
     urls: dict[str, str] = {}
-    for variable, kind, name in wanted:
-        given = os.environ.get(variable)
-        if given:
-            urls[variable] = given
+    for variable, given, kind, name in wanted:
+        if os.environ.get(variable):
+            urls[variable] = given.current_url()
             continue
         server = kind(folder.path / name)
         stack.push_async_callback(server.stop)

@@ -6,6 +6,7 @@ from hashlib import sha256
 
 import asyncpg
 
+from gomatch.credentials import Endpoint
 from gomatch.errors import CommitRefused
 from gomatch.messages.envelope import CommandBatch
 from gomatch.store.failures import Translated, fenced
@@ -41,8 +42,12 @@ class Commits:
     session at the server: what it was doing is done or not by then, and the head tells.
     """
 
-    def __init__(self, url: str, *, timeout: float, application: str = "gomatch commit") -> None:
-        self._own = OwnConnection(url, timeout=timeout, application=application, settings=_SETTINGS)
+    def __init__(
+        self, server: str | Endpoint, *, timeout: float, application: str = "gomatch commit"
+    ) -> None:
+        self._own = OwnConnection(
+            server, timeout=timeout, application=application, settings=_SETTINGS
+        )
         self._timeout = timeout
         self._extra = 0.0
 

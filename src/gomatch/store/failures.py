@@ -9,6 +9,8 @@ import asyncpg
 from gomatch.errors import (
     BacklogFull,
     CommitRefused,
+    CredentialsMissing,
+    CredentialsRefused,
     DuplicateClientIds,
     Fenced,
     ForeignCommands,
@@ -34,9 +36,11 @@ _FOREIGN = "GM005"
 # available, serialization and deadlock, disk trouble.
 _ROLLED_BACK = ("53", "57014", "57P03", "55", "25P02", "25P03", "40", "58")
 # As certain, and it works again once somebody mended the server or pointed us at another: a
-# primary that was demoted, a password changed on one side, a database, a table or a right that is
-# missing, an error inside the server.
-_NEEDS_MENDING = ("25006", "28", "3D", "3F000", "42501", "42P01", "42883", "XX")
+# primary that was demoted, a database, a table or a right that is missing, an error inside the
+# server.
+_NEEDS_MENDING = ("25006", "3D", "3F000", "42501", "42P01", "42883", "XX")
+# A password changed on one side: the files may say the new one some seconds later.
+_CREDENTIALS = "28"
 # Classes after which nothing is known: the session was lost or ended from outside.
 _SESSION_LOST = ("08", "57P")
 
@@ -81,6 +85,8 @@ def translate(error: BaseException, *, writing: bool) -> StoreError | None:
             return ForeignCommands(str(error), first=int(error.detail or 0))
         if state.startswith(_ROLLED_BACK):
             return StoreUnavailable(f"PostgreSQL refused for now ({state}): {error}")
+        if state.startswith(_CREDENTIALS):
+            return CredentialsRefused(f"credentials refused by PostgreSQL ({state}): {error}")
         if state.startswith(_NEEDS_MENDING):
             return StoreUnavailable(f"PostgreSQL cannot serve gomatch ({state}): {error}")
         if state.startswith(_SESSION_LOST):
@@ -88,6 +94,8 @@ def translate(error: BaseException, *, writing: bool) -> StoreError | None:
                 f"the PostgreSQL session ended ({state}): {error}", outcome_unknown=writing
             )
         return None
+    if isinstance(error, CredentialsMissing):
+        return StoreUnavailable(f"credentials of PostgreSQL missing: {error}")
     if isinstance(error, TimeoutError):
         return StoreUnavailable("PostgreSQL did not answer in time", outcome_unknown=writing)
     if isinstance(error, OSError):

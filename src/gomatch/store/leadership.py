@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gomatch.credentials import Endpoint
 from gomatch.store.failures import Translated, fenced
 from gomatch.store.pool import OwnConnection
 from gomatch.store.records import Leader, LeaseHolder, LeaseMarks
@@ -36,8 +37,10 @@ class Leadership:
     """One for each matcher process, on a connection of its own: renewing never waits behind a
     commit. Connects when needed; after a failure the next call connects again."""
 
-    def __init__(self, url: str, *, timeout: float, application: str = "gomatch lease") -> None:
-        self._own = OwnConnection(url, timeout=timeout, application=application)
+    def __init__(
+        self, server: str | Endpoint, *, timeout: float, application: str = "gomatch lease"
+    ) -> None:
+        self._own = OwnConnection(server, timeout=timeout, application=application)
 
     async def acquire(self, market_id: int, holder: str, seconds: float) -> Leader | None:
         """Take the lease for ``seconds`` if nobody holds it; None while another one does.

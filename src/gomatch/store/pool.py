@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 
+from gomatch.credentials import Endpoint
 from gomatch.errors import StoreUnavailable
 from gomatch.observability import logs
 from gomatch.store.failures import Translated
@@ -48,14 +49,21 @@ def session_settings(
     }
 
 
-async def connect_pool(url: str, *, size: int, timeout: float, application: str) -> asyncpg.Pool:
+async def connect_pool(
+    server: str | Endpoint, *, size: int, timeout: float, application: str
+) -> asyncpg.Pool:
     """A pool of at most ``size`` connections; ``timeout`` (seconds) limits every statement.
 
     Raises StoreUnavailable when no connection can be made.
     """
+    endpoint = Endpoint.of(server)
+
+    async def connect(_: object, **options: Any) -> asyncpg.Connection:
+        return await asyncpg.connect(endpoint.current_url(), **options)
+
     with Translated():
         return await asyncpg.create_pool(
-            url,
+            connect=connect,
             min_size=1,
             max_size=size,
             timeout=min(timeout, CONNECT_TIMEOUT),
@@ -153,13 +161,13 @@ class OwnConnection:
 
     def __init__(
         self,
-        url: str,
+        server: str | Endpoint,
         *,
         timeout: float,
         application: str,
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        self._url = url
+        self._endpoint = Endpoint.of(server)
         self._timeout = timeout
         self._settings = session_settings(application, timeout=timeout, extra=settings)
         self._connection: Any = None
@@ -173,7 +181,7 @@ class OwnConnection:
         await self.close()
         with Translated():
             self._connection = await asyncpg.connect(
-                self._url,
+                self._endpoint.current_url(),
                 timeout=min(self._timeout, CONNECT_TIMEOUT),
                 command_timeout=self._timeout,
                 server_settings=self._settings,

@@ -7,14 +7,16 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import grpc
 import pytest
 from grpc import aio
 
+from gomatch.credentials import Tokens
 from gomatch.engine import CancelAll, NewOrder, OrderType, Side
+from gomatch.errors import CredentialsMissing
 from gomatch.messages.callback import announce_message
 from gomatch.messages.v1 import callback_pb2 as pb
 from gomatch_api.callback_server import CallbackServer, CallbackServerHooks
@@ -43,7 +45,8 @@ class Replica:
     def __init__(self, *, host: str = "127.0.0.1", secret: str = "") -> None:
         self.feeds = Feeds(lookup)
         self.host = host
-        self.secret = secret
+        self.tokens = [secret] if secret else []
+        self.read_tokens: Tokens = lambda: self.tokens
         self.received = 0
         self.follower = Follower()
         self.view.add_orders(1, self.follower)
@@ -63,12 +66,15 @@ class Replica:
             self.feeds,
             host=self.host,
             port=self.port,
-            secret=self.secret,
+            tokens=self._tokens,
             hooks=hooks,
             announce_timeout=0.5,
         )
         await self._server.start()
         self.port = self._server.port
+
+    def _tokens(self) -> Sequence[str]:
+        return self.read_tokens()
 
     def _count(self, _market: str, _size: int) -> None:
         self.received += 1
@@ -108,7 +114,7 @@ async def fanout(
         targets=",".join(f"{host}:{port}" for port in ports for host in hosts),
         buffer=64,
         source=market,
-        secret=secret,
+        tokens=lambda: [secret] if secret else [],
         limits=limits or StreamLimits(backoff_limit=0.1, heartbeat=0.1),
         hooks=hooks,
         resolve_every=0.05,
@@ -186,6 +192,38 @@ async def test_only_who_knows_the_token_is_taken_for_a_matcher() -> None:
         async with fanout(market, [replica.port], secret="known") as running:
             buy(market, running)
             await until(lambda: is_whole(replica, market))
+
+
+async def test_a_token_is_changed_without_a_stream_being_refused() -> None:
+    market = ScriptedMarket()
+    async with replicas(1) as (replica,):
+        replica.tokens = ["old"]
+        async with fanout(market, [replica.port], secret="old") as running:
+            await until(lambda: running.connected == 1)
+            replica.tokens = ["old", "new"]
+            async with fanout(market, [replica.port], secret="new") as renewed:
+                await until(lambda: renewed.connected == 1)
+        replica.tokens = ["new"]
+        async with fanout(market, [replica.port], secret="old") as running:
+            await until(lambda: "unauthenticated" in replica.ended)
+            assert running.connected == 0
+
+
+async def test_nobody_is_taken_for_a_matcher_while_the_token_cannot_be_read() -> None:
+    market = ScriptedMarket()
+
+    def unreadable() -> list[str]:
+        raise CredentialsMissing("the file is gone")
+
+    async with replicas(1) as (replica,), fanout(market, [replica.port], secret="known") as running:
+        await until(lambda: running.connected == 1)
+        replica.read_tokens = unreadable
+        async with fanout(market, [replica.port], secret="known") as another:
+            await until(lambda: "unauthenticated" in replica.ended)
+            assert another.connected == 0
+        replica.read_tokens = lambda: ["known"]
+        async with fanout(market, [replica.port], secret="known") as another:
+            await until(lambda: another.connected == 1)
 
 
 async def test_every_replica_gets_every_batch() -> None:

@@ -132,8 +132,20 @@ async def test_a_market_that_nobody_declared_gets_a_queue_by_publishing(
     assert await transport.depth("NEW-USDT") == 1
 
 
-async def test_a_full_queue_refuses_and_keeps_the_oldest(rabbitmq_url: str, counts: Counts) -> None:
-    transport = RabbitMQTransport(rabbitmq_url, queue_length=3, hooks=counts.hooks())
+@pytest.mark.parametrize("bounded_by", ["argument", "policy"])
+async def test_a_full_queue_refuses_and_keeps_the_oldest(
+    bounded_by: str, rabbitmq_server: RabbitServer, rabbitmq_url: str, counts: Counts
+) -> None:
+    length = 3 if bounded_by == "argument" else 0
+    if bounded_by == "policy":
+        vhost, rule = (
+            rabbitmq_url.rpartition("/")[2],
+            '{"max-length":3,"overflow":"reject-publish"}',
+        )
+        await asyncio.to_thread(
+            rabbitmq_server.control, "set_policy", "-p", vhost, "length", "FULL-USDT$", rule
+        )
+    transport = RabbitMQTransport(rabbitmq_url, queue_length=length, hooks=counts.hooks())
     publisher = await transport.publisher()
     await publish_until_confirmed(publisher, make_batch("FULL-USDT", 1))
     refused = 0

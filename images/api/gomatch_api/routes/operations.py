@@ -35,7 +35,8 @@ def operation_routes(services: Services) -> APIRouter:
     )
     async def readyz() -> Response:
         missing = services.missing()
-        return answer(Readiness(ready=not missing, missing=missing), 503 if missing else 200)
+        readiness = Readiness(ready=not missing, missing=missing, why=services.health.why)
+        return answer(readiness, 503 if missing else 200)
 
     @router.get(
         "/metrics",

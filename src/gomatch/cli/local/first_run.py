@@ -19,11 +19,10 @@ async def prepare_database(settings: Settings) -> str | None:
     gets one for the user "demo", whose token is returned. Raises ConfigurationError,
     StoreUnavailable."""
     # Before anything is written: the token of a key is derived from it and shown only once.
-    server_key = parse_server_key(settings.server_key.get_secret_value())
-    url = settings.postgres_url.get_secret_value()
-    await migrate(url)
+    server_key = parse_server_key(settings.server_key_text())
+    await migrate(settings.postgres.current_url())
     pool = await connect_pool(
-        url, size=2, timeout=settings.database_timeout, application="gomatch up"
+        settings.postgres, size=2, timeout=settings.database_timeout, application="gomatch up"
     )
     try:
         markets = Markets(pool)

@@ -45,7 +45,7 @@ async def serve(
     }
     stop_matchers = asyncio.Event()
     pool = await connect_pool(
-        settings.postgres_url.get_secret_value(),
+        settings.postgres,
         size=2,
         timeout=settings.database_timeout,
         application="gomatch up",

@@ -11,6 +11,7 @@ from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 
 from gomatch.cancellation import cancel_and_wait
+from gomatch.credentials import Endpoint
 from gomatch.errors import CodecError
 from gomatch.messages.envelope import CommandBatch
 from gomatch.observability import logs
@@ -42,7 +43,7 @@ class RabbitMQConsumer:
 
     def __init__(
         self,
-        url: str,
+        endpoint: Endpoint,
         *,
         market: str,
         prefetch: int,
@@ -61,7 +62,7 @@ class RabbitMQConsumer:
         self._arrived: deque[AbstractIncomingMessage] = deque()  # bounded by the prefetch
         self._wake = asyncio.Event()
         self._link = BrokerLink(
-            url, name=f"gomatch consumer {market}", setup=self._subscribe, hooks=hooks
+            endpoint, name=f"gomatch consumer {market}", setup=self._subscribe, hooks=hooks
         )
         self._watch_task = asyncio.create_task(self._watch(), name=f"gomatch watch {market}")
 

@@ -9,9 +9,14 @@ from contextlib import contextmanager
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
-from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from aio_pika.exceptions import (
+    CONNECTION_EXCEPTIONS,
+    AuthenticationError,
+    ProbableAuthenticationError,
+)
 
 from gomatch.cancellation import cancel_and_wait
+from gomatch.credentials import Endpoint
 from gomatch.errors import GomatchError
 from gomatch.observability import logs
 from gomatch.transport.hooks import TransportHooks
@@ -50,8 +55,10 @@ class BrokerLink:
     while here a queue that somebody deleted must come back, and delays must grow and differ.
     """
 
-    def __init__(self, url: str, *, name: str, setup: Setup, hooks: TransportHooks) -> None:
-        self._url = url
+    def __init__(
+        self, endpoint: Endpoint, *, name: str, setup: Setup, hooks: TransportHooks
+    ) -> None:
+        self._endpoint = endpoint
         self._name = name
         self._setup = setup
         self._hooks = hooks
@@ -116,7 +123,7 @@ class BrokerLink:
     async def _connect(self) -> None:
         self._broken.clear()
         connection = self._connection = await aio_pika.connect(
-            self._url,
+            self._endpoint.current_url(),
             timeout=_CONNECT_TIMEOUT,
             heartbeat=_HEARTBEAT,
             client_properties={"connection_name": self._name},
@@ -148,4 +155,6 @@ class BrokerLink:
 
 
 def _describe(error: BaseException) -> str:
+    if isinstance(error, (AuthenticationError, ProbableAuthenticationError)):
+        return f"credentials refused by RabbitMQ: {error}"
     return f"{type(error).__name__}: {error}"

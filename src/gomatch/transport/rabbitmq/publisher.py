@@ -11,6 +11,7 @@ from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import DeliveryError, PublishError
 
+from gomatch.credentials import Endpoint
 from gomatch.errors import ConfigurationError, PublishFailed
 from gomatch.messages.envelope import CommandBatch
 from gomatch.observability import logs
@@ -30,13 +31,13 @@ class RabbitMQPublisher:
     """Fails at once while there is no connection: the matcher then reads from PostgreSQL, and
     nothing piles up here. ``queue_length`` is that of a queue that has to be made."""
 
-    def __init__(self, url: str, *, hooks: TransportHooks, queue_length: int) -> None:
+    def __init__(self, endpoint: Endpoint, *, hooks: TransportHooks, queue_length: int) -> None:
         self._hooks = hooks
         self._queue_length = queue_length
         self._in_flight = asyncio.Semaphore(_IN_FLIGHT)
         self._declaring = asyncio.Lock()
         self._missing_since: dict[str, float] = {}
-        self._link = BrokerLink(url, name="gomatch publisher", setup=_prepare, hooks=hooks)
+        self._link = BrokerLink(endpoint, name="gomatch publisher", setup=_prepare, hooks=hooks)
 
     async def wait_ready(self, timeout: float) -> bool:
         return await self._link.wait_ready(timeout)

@@ -6,6 +6,8 @@ import asyncio
 
 import aio_pika
 
+from gomatch.credentials import Endpoint
+from gomatch.errors import CredentialsMissing
 from gomatch.observability import logs
 from gomatch.transport.hooks import TransportHooks
 from gomatch.transport.interfaces import CommandConsumer, CommandPublisher
@@ -21,7 +23,7 @@ _log = logs.get(__name__)
 
 
 class RabbitMQTransport:
-    """``url`` is amqp:// or amqps:// with user, password and virtual host.
+    """``server`` is amqp:// or amqps:// with user, password and virtual host.
 
     Queues that are missing are made, of at most ``queue_length`` batches (0 is no limit); those
     that are there stay as they are.
@@ -31,9 +33,13 @@ class RabbitMQTransport:
     """
 
     def __init__(
-        self, url: str, *, queue_length: int = 0, hooks: TransportHooks | None = None
+        self,
+        server: str | Endpoint,
+        *,
+        queue_length: int = 0,
+        hooks: TransportHooks | None = None,
     ) -> None:
-        self._url = url
+        self._endpoint = Endpoint.of(server)
         self._hooks = hooks or TransportHooks()
         self._queue_length = queue_length
         self._publishers: list[RabbitMQPublisher] = []
@@ -41,7 +47,9 @@ class RabbitMQTransport:
 
     async def publisher(self) -> CommandPublisher:
         """Waits a little for the first connection, and works without: see RabbitMQPublisher."""
-        publisher = RabbitMQPublisher(self._url, hooks=self._hooks, queue_length=self._queue_length)
+        publisher = RabbitMQPublisher(
+            self._endpoint, hooks=self._hooks, queue_length=self._queue_length
+        )
         self._publishers.append(publisher)
         await publisher.wait_ready(_FIRST_CONNECTION)
         return publisher
@@ -49,7 +57,7 @@ class RabbitMQTransport:
     async def consumer(self, market: str, *, prefetch: int) -> CommandConsumer:
         """Returns at once; it connects and subscribes by itself."""
         consumer = RabbitMQConsumer(
-            self._url,
+            self._endpoint,
             market=market,
             prefetch=prefetch,
             hooks=self._hooks,
@@ -65,9 +73,10 @@ class RabbitMQTransport:
                 return await consumer.depth()
         try:
             async with asyncio.timeout(_TIMEOUT):
-                async with await aio_pika.connect(self._url, timeout=_TIMEOUT) as connection:
+                url = self._endpoint.current_url()
+                async with await aio_pika.connect(url, timeout=_TIMEOUT) as connection:
                     return await topology.count(connection, market)
-        except BROKER_ERRORS as error:
+        except (*BROKER_ERRORS, CredentialsMissing) as error:
             _log.debug("depth_unknown", market=market, why=repr(error))
             return None
 
