@@ -7,10 +7,13 @@ GomatchError
     │   ├── ObjectExists        409 on create
     │   ├── ObjectChanged       409 on an update: look again
     │   ├── ObjectMissing       404
+    │   ├── ObjectInvalid       400 or 422: it cannot be so
+    │   ├── ForeignObject       an object of our name is somebody else's
+    │   ├── ListExpired         410: list anew from the beginning
     │   ├── Forbidden           403 that is no quota: a right is missing
     │   ├── QuotaExceeded       403 by a ResourceQuota
     │   ├── NamespaceTerminating
-    │   └── ClusterUnavailable  no answer, 5xx, 429
+    │   └── ClusterUnavailable  no answer, 5xx, 429, or the credentials are not valid now
     ├── BrokerError
     │   ├── BrokerUnavailable   no answer
     │   ├── BrokerRefused       wrong credentials, or not permitted
@@ -53,6 +56,18 @@ class ObjectMissing(ClusterError):
     code = "object_missing"
 
 
+class ObjectInvalid(ClusterError):
+    code = "object_invalid"
+
+
+class ForeignObject(ClusterError):
+    code = "foreign_object"
+
+
+class ListExpired(ClusterError):
+    code = "list_expired"
+
+
 class Forbidden(ClusterError):
     code = "forbidden"
 
@@ -66,7 +81,13 @@ class NamespaceTerminating(ClusterError):
 
 
 class ClusterUnavailable(ClusterError):
+    """``retry_after``: seconds that the API server asks to wait, if it does."""
+
     code = "cluster_unavailable"
+
+    def __init__(self, message: str, *, status: int = 0, retry_after: float | None = None) -> None:
+        super().__init__(message, status=status)
+        self.retry_after = retry_after
 
 
 class BrokerError(OperatorError):

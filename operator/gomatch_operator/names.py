@@ -27,6 +27,8 @@ ANNOTATION_ABANDON = "gomatch.io/abandon"
 ANNOTATION_DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 
 CONTAINER = "matcher"
+VOLUME_PREFIX = "gomatch-"
+"""Volumes of a matcher's pod whose names begin so are the operator's, all others are not."""
 METRICS_PORT = 9090
 
 

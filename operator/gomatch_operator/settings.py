@@ -6,14 +6,26 @@ files ``username`` and ``password``, as a Secret is mounted.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import parse_qs
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from gomatch.errors import ConfigurationError
+from gomatch.settings import Settings, check_url
 
 
 class _Section(BaseModel):
@@ -48,10 +60,33 @@ class Broker(Server):
     vhost: str = Field(default="/", description="The one in `url`.")
 
 
+_SCHEMES: Mapping[str, Sequence[str]] = {
+    "postgres": ("postgresql", "postgres"),
+    "rabbitmq": ("amqp", "amqps"),
+    "redis": ("redis", "rediss"),
+}
+_SECRETS = frozenset(
+    f"GOMATCH_{name.upper()}"
+    for name, field in Settings.model_fields.items()
+    if field.annotation is SecretStr
+)
+"""Environment variables of matchers that can hold a password, token or key."""
+
+
 class Servers(_Section):
     postgres: Server
     rabbitmq: Broker
     redis: Server
+
+    @field_validator("postgres", "rabbitmq", "redis")
+    @classmethod
+    def _check_url(cls, server: Server, info: ValidationInfo) -> Server:
+        """The URL goes into ConfigMaps."""
+        check_url(server.url, _SCHEMES[str(info.field_name)])
+        address, _, query = server.url.partition("?")
+        if "@" in address or {"user", "password", "username"} & parse_qs(query).keys():
+            raise ValueError("url has a user or password: they belong into the Secret")
+        return server
 
 
 class MatcherPods(_Section):
@@ -87,6 +122,14 @@ class MatcherPods(_Section):
         default_factory=dict, description="In place of the soft anti-affinity of standbys."
     )
     priority_class_name: str = ""
+
+    @field_validator("environment")
+    @classmethod
+    def _check_environment(cls, environment: dict[str, str]) -> dict[str, str]:
+        """It goes into ConfigMaps."""
+        if secret := sorted(_SECRETS & environment.keys()):
+            raise ValueError(f"{', '.join(secret)} can hold a secret: it belongs into a Secret")
+        return environment
 
 
 class Network(_Section):

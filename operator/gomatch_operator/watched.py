@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from gomatch_operator import names
 from gomatch_operator.market import Market, MarketKey
 
 
@@ -23,10 +24,15 @@ class OwnedObject:
     key: ObjectKey
     market: str
     """Value of the label gomatch.io/market."""
+    managed: bool
+    """The label app.kubernetes.io/managed-by names this operator."""
     uid: str
     resource_version: str
     owner_uid: str
-    """Uid of the owning Market by its owner references; empty when there is none."""
+    """Uid of the owning Market by its owner references, else of the controller; empty when there
+    is neither."""
+    owner_name: str
+    """Name of the owning Market; empty when the owner is something else."""
     desired_hash: str
     """Annotation gomatch.io/desired-hash: of what was applied last."""
     actual_hash: str
@@ -77,6 +83,13 @@ class PodSummary:
     restarts: int = 0
 
 
+class Settled(NamedTuple):
+    """What was written last and what it became."""
+
+    desired_hash: str
+    actual_hash: str
+
+
 @dataclass(slots=True)
 class Watched:
     """Filled by the watches of one event loop, read by reconcilers in the same."""
@@ -84,6 +97,37 @@ class Watched:
     markets: dict[MarketKey, Market] = field(default_factory=dict)
     owned: dict[ObjectKey, OwnedObject] = field(default_factory=dict)
     pods: dict[MarketKey, dict[str, PodSummary]] = field(default_factory=dict)
+    vanished: set[ObjectKey] = field(default_factory=set)
+    """Objects of Markets that were there and are not: making them again is a repair."""
+    settled: dict[ObjectKey, Settled] = field(default_factory=dict)
+    """Objects that are not as they were written, as the API server or a webhook changes them."""
+
+    def keep_owned(self, owned: OwnedObject, *, listed: bool = False) -> None:
+        """What a watch or the answer to a write says; the older of the two is dropped. What is
+        ``listed`` anew counts, whatever its age: a restored etcd starts from older versions."""
+        known = self.owned.get(owned.key)
+        if known is None or listed or not _is_older(owned, known):
+            self.owned[owned.key] = owned
+            self.vanished.discard(owned.key)
+
+    def drop_owned(self, key: ObjectKey, uid: str, *, wanted: bool = True) -> None:
+        """The object with this uid is gone; not ``wanted`` means that nobody will miss it."""
+        known = self.owned.get(key)
+        if known is None or known.uid != uid:
+            return
+        del self.owned[key]
+        self.settled.pop(key, None)
+        market = self.markets.get(MarketKey(key.namespace, known.market))
+        if wanted and market is not None and known.owner_uid == market.uid:
+            self.vanished.add(key)
+
+    def drop_market(self, key: MarketKey) -> None:
+        self.markets.pop(key, None)
+        self.vanished -= {
+            each
+            for each in self.vanished
+            if each.namespace == key.namespace and each.name == names.matcher_name(key.name)
+        }
 
     def pods_of(self, key: MarketKey) -> list[PodSummary]:
         return list(self.pods.get(key, {}).values())
@@ -95,3 +139,10 @@ class Watched:
             for market in self.markets.values()
             if market.spec is not None and market.spec.symbol == symbol
         )
+
+
+def _is_older(one: OwnedObject, other: OwnedObject) -> bool:
+    """Resource versions of one kind are numbers that grow, in API servers on etcd."""
+    if one.resource_version.isdecimal() and other.resource_version.isdecimal():
+        return int(one.resource_version) < int(other.resource_version)
+    return False

@@ -1,0 +1,1 @@
+"""The Market's objects in the cluster: how they are read, compared and written."""

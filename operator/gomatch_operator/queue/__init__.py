@@ -1,0 +1,1 @@
+"""RabbitMQ: what a Market wants there, and how it is kept."""
