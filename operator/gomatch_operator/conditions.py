@@ -104,6 +104,9 @@ REASONS: Mapping[str, Mapping[str, str]] = {
         "CredentialsRefused": _CREDENTIALS,
         "ManagementMissing": "Nothing serves the management API at managementUrl. Enable the "
         "plugin rabbitmq_management, or correct the URL.",
+        "VirtualHostMissing": "RabbitMQ has no virtual host of the configured name. Make it, or "
+        "correct servers.rabbitmq.vhost.",
+        "BrokerRefused": "RabbitMQ refuses what the operator asks; the message is its own.",
         "ForeignQueue": "A queue of the market's name is somebody else's. Rename or delete it.",
         "ForeignExchange": "An exchange of our name has another type. Delete it.",
         "NotStarted": "Nothing is made until the claim is held.",

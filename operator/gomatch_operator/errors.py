@@ -17,6 +17,7 @@ GomatchError
     ├── BrokerError
     │   ├── BrokerUnavailable   no answer
     │   ├── BrokerRefused       wrong credentials, or not permitted
+    │   ├── VirtualHostMissing  the broker has no virtual host of the configured name
     │   └── ManagementMissing   something answers that is not the management API
     └── MirrorUnavailable       Redis gives no answer; `refused` when the credentials are wrong
 """
@@ -100,6 +101,10 @@ class BrokerUnavailable(BrokerError):
 
 class BrokerRefused(BrokerError):
     code = "broker_refused"
+
+
+class VirtualHostMissing(BrokerError):
+    code = "virtual_host_missing"
 
 
 class ManagementMissing(BrokerError):

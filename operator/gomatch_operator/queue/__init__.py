@@ -1,1 +1,1 @@
-"""RabbitMQ: what a Market wants there, and how it is kept."""
+"""The markets' queues at RabbitMQ, kept by its management HTTP API."""

@@ -42,6 +42,11 @@ def queue_arguments(length: int) -> dict[str, Any]:
     return arguments
 
 
+def dead_letter_arguments() -> dict[str, Any]:
+    """Of the queue ``DEAD``."""
+    return {"x-queue-type": "quorum", "x-max-length": _DEAD_LIMIT}
+
+
 async def ensure(connection: AbstractConnection, market: str, *, length: int = 0) -> bool:
     """Make what is missing, without looking at the properties of what is there.
 
@@ -121,7 +126,7 @@ async def _declare(channel: AbstractChannel, market: str, length: int) -> None:
     dead = await channel.declare_queue(
         DEAD,
         durable=True,
-        arguments={"x-queue-type": "quorum", "x-max-length": _DEAD_LIMIT},
+        arguments=dead_letter_arguments(),
         timeout=_TIMEOUT,
     )
     await dead.bind(letters, timeout=_TIMEOUT)
