@@ -5,6 +5,7 @@ any time."""
 from gomatch.cache.client import RedisClient
 from gomatch.cache.keys import MarketKeys, book_member, parse_book_member
 from gomatch.cache.mirror import BookMirror
+from gomatch.cache.survey import survey
 from gomatch.cache.values import (
     BookEntry,
     MirrorContents,
@@ -26,4 +27,5 @@ __all__ = [
     "RedisClient",
     "book_member",
     "parse_book_member",
+    "survey",
 ]

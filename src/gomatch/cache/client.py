@@ -145,6 +145,19 @@ class RedisClient:
         except _FAILURES as error:
             raise _cache_error(error) from error
 
+    async def answers(self, commands: Iterable[Sequence[Argument]]) -> list[Any]:
+        """As `pipeline` in one MULTI, with a command's error in place of its answer."""
+        try:
+            async with (
+                asyncio.timeout(self._timeout),
+                self._redis.pipeline(transaction=True) as pipeline,
+            ):
+                for command in commands:
+                    pipeline.execute_command(*command)
+                return await pipeline.execute(raise_on_error=False)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise _cache_error(error) from error
+
     async def close(self) -> None:
         await self._redis.aclose()
 
