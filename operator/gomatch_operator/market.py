@@ -104,6 +104,8 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int
     """Microseconds since the epoch."""
     deleting: bool
+    deleted_at: int = 0
+    """Microseconds since the epoch; 0 while it is not being deleted."""
     annotations: Mapping[str, str]
     finalizers: tuple[str, ...]
     spec: MarketSpec | None
@@ -136,6 +138,9 @@ def read_market(body: Mapping[str, Any]) -> Market:
         resource_version=metadata.get("resourceVersion", ""),
         created_at=_microseconds(metadata["creationTimestamp"]),
         deleting="deletionTimestamp" in metadata,
+        deleted_at=_microseconds(metadata["deletionTimestamp"])
+        if "deletionTimestamp" in metadata
+        else 0,
         annotations={
             name: text
             for name, text in (metadata.get("annotations") or {}).items()

@@ -1,0 +1,101 @@
+"""The cache step of a reconcile: the sweep looks at all mirrors at once, and a reconcile asks the
+leader for what the sweep found missing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from gomatch.store import ClaimedMarket
+from gomatch_operator.actions import Action
+from gomatch_operator.cache.reconciler import CacheReconciler
+from gomatch_operator.cache.stale_watch import StaleWatch
+from gomatch_operator.errors import MirrorUnavailable
+from gomatch_operator.leadership import OperatorLeadership
+from gomatch_operator.outages import Fault, Outages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MirrorResult:
+    """``request``: ask the leader, by the store. ``unknown``: no answer, which is no outage yet."""
+
+    fault: Fault | None = None
+    request: Action | None = None
+    unknown: bool = False
+
+
+class MirrorKeeper:
+    """``clock`` gives monotonic seconds."""
+
+    def __init__(
+        self,
+        reconciler: CacheReconciler,
+        stale: StaleWatch,
+        *,
+        outages: Outages,
+        leadership: OperatorLeadership,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._reconciler = reconciler
+        self._stale = stale
+        self._outages = outages
+        self._leadership = leadership
+        self._clock = clock
+        self._wanted: set[str] = set()
+
+    async def look(self, rows: Sequence[ClaimedMarket]) -> set[str]:
+        """Look at the mirrors of these markets; returns the symbols whose reconcile would now do
+        or say something else. Raises MirrorUnavailable, noted as an outage in the making."""
+        try:
+            metas = await self._reconciler.observe([row.symbol for row in rows])
+        except MirrorUnavailable as error:
+            self._outages.failed("Redis", mirror_fault(error))
+            raise
+        self._outages.worked("Redis")
+        now = self._clock()
+        changed = set()
+        for row in rows:
+            before = self._stale.rebuilding(row.symbol)
+            asked = self._stale.look(
+                row.symbol,
+                head_epoch=row.epoch,
+                head_sequence=row.sequence,
+                head_chain=row.chain,
+                meta=metas[row.symbol],
+                now=now,
+            )
+            if asked:
+                self._wanted.add(row.symbol)
+            if asked or before != self._stale.rebuilding(row.symbol):
+                changed.add(row.symbol)
+        return changed
+
+    def next_look(self, rows: Sequence[ClaimedMarket]) -> float | None:
+        """Seconds until one of these should be looked at again, if before the next sweep."""
+        due = [at for row in rows if (at := self._stale.due_at(row.symbol)) is not None]
+        return max(0.0, min(due) - self._clock()) if due else None
+
+    def keep(self, symbol: str) -> MirrorResult:
+        if outage := self._outages.outage("Redis"):
+            return MirrorResult(fault=outage)
+        request = None
+        if symbol in self._wanted:
+            self._wanted.discard(symbol)
+            request = self._stale.plan(symbol)
+        if self._stale.rebuilding(symbol):
+            why = "The mirror is missing or behind; its leader was asked to write it anew."
+            return MirrorResult(fault=Fault("Rebuilding", why), request=request)
+        return MirrorResult(request=request, unknown=self._outages.suspected("Redis"))
+
+    async def remove(self, symbol: str) -> None:
+        """All keys of a market. Raises MirrorUnavailable, LeadershipLost."""
+        self._leadership.require()
+        await self._reconciler.delete(symbol)
+        self._wanted.discard(symbol)
+        self._stale.forget(symbol)
+        self._outages.worked("Redis")
+
+
+def mirror_fault(error: MirrorUnavailable) -> Fault:
+    return Fault("CredentialsRefused" if error.refused else "CacheUnavailable", str(error))

@@ -1,0 +1,119 @@
+"""The cluster step of a reconcile: the image for now, the objects, and what refuses them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gomatch_operator import names
+from gomatch_operator.cluster.reconciler import ClusterReconciler, foreign
+from gomatch_operator.desired import chosen_image, desired
+from gomatch_operator.errors import (
+    ClusterError,
+    ClusterUnavailable,
+    Forbidden,
+    ForeignObject,
+    NamespaceTerminating,
+    ObjectChanged,
+    QuotaExceeded,
+)
+from gomatch_operator.leadership import OperatorLeadership
+from gomatch_operator.market import Market, MarketKey
+from gomatch_operator.outages import Fault
+from gomatch_operator.rollouts import Rollouts
+from gomatch_operator.settings import OperatorSettings
+from gomatch_operator.watched import DeploymentStatus, ObjectKey, Watched
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterResult:
+    """``restored``: kind and description of what somebody had taken away or changed."""
+
+    deployment: DeploymentStatus | None = None
+    fault: Fault | None = None
+    conflict: Fault | None = None
+    rollout: Fault | None = None
+    changes: int = 0
+    restored: tuple[tuple[str, str], ...] = ()
+    retry: bool = False
+
+
+class ClusterKeeper:
+    def __init__(
+        self,
+        reconciler: ClusterReconciler,
+        *,
+        settings: OperatorSettings,
+        watched: Watched,
+        rollouts: Rollouts,
+        leadership: OperatorLeadership,
+    ) -> None:
+        self._reconciler = reconciler
+        self._settings = settings
+        self._watched = watched
+        self._rollouts = rollouts
+        self._leadership = leadership
+
+    def deployment(self, key: MarketKey) -> DeploymentStatus | None:
+        """As last seen."""
+        owned = self._watched.owned.get(deployment_key(key))
+        return None if owned is None else owned.replicas
+
+    async def keep(self, market: Market) -> ClusterResult:
+        """Raises ClusterUnavailable, LeadershipLost, and ConfigurationError for a spec that
+        cannot be read."""
+        assert market.spec is not None
+        own = market.spec.matcher.image
+        current = self.deployment(market.key)
+        self._rollouts.look(market.key, current, own=own)
+        image, rollout = self._rollouts.image_for(
+            market.key, own=own, current="" if current is None else current.image
+        )
+        wanted = desired(market, self._settings, image=chosen_image(market.spec, image))
+        restored: list[tuple[str, str]] = []
+        changes = 0
+        fault: Fault | None = None
+        conflict: Fault | None = None
+        retry = False
+        try:
+            for action in self._reconciler.plan(wanted, self._watched):
+                self._leadership.require()
+                await self._reconciler.apply(action)
+                changes += 1
+                if action.drift:
+                    restored.append((action.kind, f"{action.kind} {action.name}: {action.why}"))
+        except ForeignObject as error:
+            conflict, retry = Fault("ForeignObject", str(error)), True
+        except ObjectChanged:
+            retry = True
+        except ClusterUnavailable:
+            raise
+        except ClusterError as error:
+            fault, retry = cluster_fault(error), True
+        if conflict is None and (others := foreign(wanted, self._watched)):
+            conflict = Fault("ForeignObject", "; ".join(others))
+        return ClusterResult(
+            deployment=self.deployment(market.key),
+            fault=fault,
+            conflict=conflict,
+            rollout=rollout,
+            changes=changes,
+            restored=tuple(restored),
+            retry=retry,
+        )
+
+
+def deployment_key(key: MarketKey) -> ObjectKey:
+    return ObjectKey("Deployment", key.namespace, names.matcher_name(key.name))
+
+
+def cluster_fault(error: ClusterError) -> Fault:
+    match error:
+        case QuotaExceeded():
+            reason = "QuotaExceeded"
+        case NamespaceTerminating():
+            reason = "NamespaceTerminating"
+        case Forbidden():
+            reason = "Forbidden"
+        case _:
+            reason = "ClusterRefused"
+    return Fault(reason, str(error))

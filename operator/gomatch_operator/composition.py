@@ -1,0 +1,225 @@
+"""The parts of the active operator, put together, and their life from winning the Lease to its
+end."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import AsyncExitStack
+from uuid import uuid4
+
+from kubernetes.aio.client import ApiClient
+
+from gomatch.cache import RedisClient
+from gomatch.concurrency import run_until_first
+from gomatch.credentials import Endpoint
+from gomatch_operator.cache.keeper import MirrorKeeper
+from gomatch_operator.cache.reconciler import CacheReconciler
+from gomatch_operator.cache.stale_watch import StaleWatch
+from gomatch_operator.cluster.api import ClusterApi
+from gomatch_operator.cluster.keeper import ClusterKeeper
+from gomatch_operator.cluster.reconciler import ClusterReconciler
+from gomatch_operator.crd import CrdWatch
+from gomatch_operator.deletion import Deletion, DeletionParts
+from gomatch_operator.events import Events
+from gomatch_operator.http import Health
+from gomatch_operator.leadership import OperatorLeadership
+from gomatch_operator.memory import Memories
+from gomatch_operator.metrics import OperatorMetrics
+from gomatch_operator.outages import Outages
+from gomatch_operator.queue.keeper import QueueKeeper
+from gomatch_operator.queue.management import ManagementApi
+from gomatch_operator.queue.reconciler import QueueReconciler
+from gomatch_operator.reconcile import MarketReconciler, ReconcilerParts
+from gomatch_operator.rollouts import Rollouts
+from gomatch_operator.settings import OperatorSettings
+from gomatch_operator.status import StatusWriter
+from gomatch_operator.store import ClaimsSource, StoreReconciler
+from gomatch_operator.store.keeper import StoreKeeper
+from gomatch_operator.sweep import Sweep, SweepParts
+from gomatch_operator.watched import Watched
+from gomatch_operator.watching import Arrivals, Canary, Listing, Watch
+from gomatch_operator.work import KeyedQueue, Workers
+
+
+class Operator:
+    """``run`` waits for the Lease and leads until it is cancelled; once only. ``client`` is closed
+    by its owner."""
+
+    def __init__(
+        self, settings: OperatorSettings, client: ApiClient, metrics: OperatorMetrics
+    ) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._identity = f"{os.environ.get('HOSTNAME') or socket.gethostname()}/{uuid4().hex[:8]}"
+        self._api = ClusterApi(
+            client,
+            timeout=settings.request_timeout,
+            count=lambda verb: metrics.calls.labels(verb).inc(),
+        )
+        self._leadership = OperatorLeadership(
+            client,
+            name=settings.lease_name,
+            namespace=settings.namespace,
+            identity=self._identity,
+            lease=settings.lease_seconds,
+            renew_deadline=settings.renew_deadline,
+            retry_period=settings.retry_period,
+            call_timeout=settings.retry_period,
+        )
+        self._canary = Canary(
+            self._api,
+            namespace=settings.namespaces[0] if settings.namespaces else settings.namespace,
+            name=f"{settings.lease_name}-canary",
+            limit=settings.canary_seconds,
+        )
+        self._listing: Listing | None = None
+
+    async def run(self) -> None:
+        """Raises LeadershipLost, and Fenced when PostgreSQL knows a later leader."""
+        await self._leadership.run(self._lead)
+
+    def health(self) -> Health:
+        """A standby is ready. The one that leads is, once it knows what there is."""
+        if not self._leadership.leading or self._listing is None:
+            return Health(alive=True, ready=True, role="standby")
+        deaf = self._canary.deaf
+        problem = "the watches bring no changes any more" if deaf else self._listing.problem
+        return Health(
+            alive=not deaf,
+            ready=self._listing.complete.is_set() and not deaf,
+            role="leader",
+            problem=problem,
+        )
+
+    async def _lead(self) -> None:
+        settings, metrics = self._settings, self._metrics
+        watched = Watched()
+        work = KeyedQueue(limit=settings.queue_limit)
+        metrics.watch_queue(length=lambda: work.length, oldest=work.oldest_seconds)
+        arrivals = Arrivals(watched, work, beat=self._canary.heard)
+        listing = Listing(self._api, watched, arrivals, namespaces=settings.namespaces)
+        self._listing = listing
+        watch = Watch(settings, canary=f"{settings.lease_name}-canary", prepare=listing.begin)
+        metrics.leading.set(1)
+        async with AsyncExitStack() as stack:
+            stack.callback(metrics.leading.set, 0)
+            reconciler, sweep = self._reconciling(stack, watched, work)
+
+            async def work_off() -> None:
+                # Before everything is known, all would look as if it were missing.
+                await listing.complete.wait()
+                workers = Workers(
+                    work, reconciler.reconcile, count=settings.workers, metrics=metrics
+                )
+                await run_until_first(workers.run(), sweep.run())
+
+            await run_until_first(
+                watch.run(arrivals), listing.run(), work_off(), self._canary.run()
+            )
+
+    def _reconciling(
+        self, stack: AsyncExitStack, watched: Watched, work: KeyedQueue
+    ) -> tuple[MarketReconciler, Sweep]:
+        settings, metrics, leadership = self._settings, self._metrics, self._leadership
+        timeout = settings.request_timeout
+        servers = settings.servers
+        source = ClaimsSource(
+            Endpoint(servers.postgres.url, servers.postgres.credentials), timeout=timeout
+        )
+        stack.push_async_callback(source.close)
+        management = ManagementApi(
+            servers.rabbitmq.management_url,
+            vhost=servers.rabbitmq.vhost,
+            credentials=servers.rabbitmq.credentials,
+            timeout=timeout,
+            ca=servers.rabbitmq.management_ca,
+        )
+        stack.push_async_callback(management.close)
+        redis = RedisClient(Endpoint(servers.redis.url, servers.redis.credentials), timeout=timeout)
+        stack.push_async_callback(redis.close)
+        outages = Outages(limit=settings.outage_seconds)
+        memories = Memories(installation=settings.installation)
+        rollouts = Rollouts(
+            target=settings.matcher.image,
+            max_concurrent=settings.rollout.max_concurrent,
+            deadline=settings.rollout.deadline_seconds,
+        )
+        events = Events(
+            self._api,
+            instance=self._identity,
+            namespace=settings.namespace,
+            lease=settings.lease_name,
+        )
+        queue = QueueKeeper(QueueReconciler(management), outages=outages, leadership=leadership)
+        mirror = MirrorKeeper(
+            CacheReconciler(redis),
+            StaleWatch(stale_seconds=settings.stale_seconds),
+            outages=outages,
+            leadership=leadership,
+        )
+        cluster = ClusterKeeper(
+            ClusterReconciler(self._api, watched),
+            settings=settings,
+            watched=watched,
+            rollouts=rollouts,
+            leadership=leadership,
+        )
+        crd = CrdWatch(self._api)
+        deletion = DeletionParts(
+            settings=settings,
+            watched=watched,
+            source=source,
+            api=self._api,
+            cluster=cluster,
+            queue=queue,
+            mirror=mirror,
+            events=events,
+            outages=outages,
+            leadership=leadership,
+        )
+        store = StoreKeeper(
+            StoreReconciler(source, backlog_limit=settings.backlog_limit),
+            source,
+            watched=watched,
+            outages=outages,
+            leadership=leadership,
+        )
+        reconciler = MarketReconciler(
+            ReconcilerParts(
+                settings=settings,
+                watched=watched,
+                leadership=leadership,
+                api=self._api,
+                store=store,
+                queue=queue,
+                mirror=mirror,
+                cluster=cluster,
+                deletion=Deletion(deletion),
+                rollouts=rollouts,
+                status=StatusWriter(self._api, interval=settings.status_seconds),
+                events=events,
+                memories=memories,
+                metrics=metrics,
+                crd_fault=lambda: crd.fault,
+            )
+        )
+        sweep = Sweep(
+            SweepParts(
+                settings=settings,
+                watched=watched,
+                work=work,
+                source=source,
+                queue=queue,
+                mirror=mirror,
+                rollouts=rollouts,
+                memories=memories,
+                outages=outages,
+                events=events,
+                leadership=leadership,
+                metrics=metrics,
+                deletion=deletion,
+                crd=crd,
+            )
+        )
+        return reconciler, sweep

@@ -1,0 +1,170 @@
+"""The queue step of a reconcile: one inventory for all Markets, refreshed by the sweep."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from gomatch.transport.rabbitmq import topology
+from gomatch_operator.actions import Action
+from gomatch_operator.errors import (
+    BrokerError,
+    BrokerRefused,
+    BrokerUnavailable,
+    ManagementMissing,
+    VirtualHostMissing,
+)
+from gomatch_operator.leadership import OperatorLeadership
+from gomatch_operator.outages import Fault, Outages
+from gomatch_operator.queue.desired_queue import DesiredQueue
+from gomatch_operator.queue.inventory import QueueInventory
+from gomatch_operator.queue.reconciler import QueueReconciler
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueResult:
+    """``unknown``: no answer, which is no outage yet. ``restored``: kind and description of what
+    somebody had taken away or changed."""
+
+    fault: Fault | None = None
+    conflict: Fault | None = None
+    note: str = ""
+    depth: int | None = None
+    consumers: int | None = None
+    changes: int = 0
+    restored: tuple[tuple[str, str], ...] = ()
+    in_step: bool = False
+    unknown: bool = False
+    retry: bool = False
+
+
+class QueueKeeper:
+    def __init__(
+        self, reconciler: QueueReconciler, *, outages: Outages, leadership: OperatorLeadership
+    ) -> None:
+        self._reconciler = reconciler
+        self._outages = outages
+        self._leadership = leadership
+        self._inventory: QueueInventory | None = None
+        self._looking = asyncio.Lock()
+        self._shared_known = False
+        self._shared_fault: Fault | None = None
+
+    async def refresh(self) -> tuple[tuple[str, str], ...]:
+        """Look at everything, and keep what all Markets share; returns what of that was restored.
+
+        Raises BrokerError, which is noted as an outage in the making.
+        """
+        async with self._looking:
+            return await self._refresh()
+
+    def differs(self, symbol: str, max_length: int) -> bool:
+        """Whether a reconcile of this Market would find something to do, by the last look."""
+        inventory = self._inventory
+        if inventory is None:
+            return False
+        plan = self._reconciler.plan(DesiredQueue(symbol=symbol, max_length=max_length), inventory)
+        return bool(plan.actions)
+
+    def figures(self, symbol: str) -> tuple[int | None, int | None]:
+        """Messages and consumers, None where not known."""
+        if self._inventory is None:
+            return None, None
+        row = self._inventory.queues.get(topology.queue_name(symbol))
+        return (None, None) if row is None else (row.messages, row.consumers)
+
+    async def keep(self, symbol: str, max_length: int, *, known: bool) -> QueueResult:
+        """``known``: the queue stood as it should before."""
+        if outage := self._outages.outage("RabbitMQ"):
+            return QueueResult(fault=outage)
+        desired = DesiredQueue(symbol=symbol, max_length=max_length)
+        done: list[Action] = []
+        try:
+            if self._inventory is None:
+                async with self._looking:
+                    if self._inventory is None:
+                        await self._refresh()
+            inventory = self._inventory
+            assert inventory is not None
+            plan = self._reconciler.plan(desired, inventory, known=known)
+            if plan.foreign or any(action.verb in ("replace", "delete") for action in plan.actions):
+                # Nothing is deleted, and nobody accused, on the word of an old list.
+                fresh = await self._reconciler.observe_one(symbol)
+                plan = self._reconciler.plan(desired, fresh, known=known)
+            if plan.foreign:
+                foreign = Fault("ForeignQueue", plan.foreign)
+                return QueueResult(fault=foreign, conflict=foreign, retry=True)
+            for action in plan.actions:
+                await self._apply(action)
+                done.append(action)
+        except BrokerError as error:
+            return self._failed(error)
+        depth, consumers = self.figures(symbol)
+        return QueueResult(
+            fault=self._shared_fault,
+            note=plan.note,
+            depth=depth or 0,
+            consumers=consumers or 0,
+            changes=len(done),
+            restored=_restored(done),
+            in_step=True,
+        )
+
+    async def remove(self, symbol: str) -> None:
+        """The Market's queue and policy. Raises BrokerError, LeadershipLost."""
+        fresh = await self._reconciler.observe_one(symbol)
+        for action in self._reconciler.plan_removal(symbol, fresh).actions:
+            await self._apply(action)
+        self._outages.worked("RabbitMQ")
+
+    async def _refresh(self) -> tuple[tuple[str, str], ...]:
+        try:
+            self._inventory = await self._reconciler.observe()
+            plan = self._reconciler.plan_shared(self._inventory, known=self._shared_known)
+            for action in plan.actions:
+                await self._apply(action)
+        except BrokerError as error:
+            self._outages.failed("RabbitMQ", broker_fault(error))
+            raise
+        self._shared_fault = Fault("ForeignExchange", plan.foreign) if plan.foreign else None
+        self._shared_known = self._shared_known or not plan.foreign
+        self._outages.worked("RabbitMQ")
+        return _restored(plan.actions)
+
+    async def _apply(self, action: Action) -> None:
+        self._leadership.require()
+        await self._reconciler.apply(action)
+        if self._inventory is not None:
+            self._inventory = self._inventory.with_applied(action)
+
+    def _failed(self, error: BrokerError) -> QueueResult:
+        fault = broker_fault(error)
+        if not isinstance(error, BrokerUnavailable | BrokerRefused | ManagementMissing):
+            # It answers, and refuses what is wanted of this one queue.
+            return QueueResult(fault=fault, retry=True)
+        self._outages.failed("RabbitMQ", fault)
+        outage = self._outages.outage("RabbitMQ")
+        return QueueResult(fault=outage, unknown=outage is None, retry=True)
+
+
+def broker_fault(error: BrokerError) -> Fault:
+    match error:
+        case BrokerUnavailable():
+            reason = "BrokerUnavailable"
+        case BrokerRefused():
+            reason = "CredentialsRefused"
+        case ManagementMissing():
+            reason = "ManagementMissing"
+        case VirtualHostMissing():
+            reason = "VirtualHostMissing"
+        case _:
+            reason = "BrokerRefused"
+    return Fault(reason, str(error))
+
+
+def _restored(actions: list[Action] | tuple[Action, ...]) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (action.kind, f"{action.kind} {action.name}: {action.why}")
+        for action in actions
+        if action.drift
+    )

@@ -1,0 +1,286 @@
+"""One Market, from what is wanted to what is: every step may be repeated, and one that finds all as
+it should be writes nothing.
+
+The order is that of safety: first the claim, which decides whether this Market may have anything at
+all; then the queue, so that commands have somewhere to go; then the pods. A server that is away
+degrades the Market and holds the other layers up in nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from gomatch.errors import ConfigurationError
+from gomatch.store import ClaimOwner
+from gomatch_operator import conditions as c
+from gomatch_operator import names
+from gomatch_operator.cache.keeper import MirrorKeeper
+from gomatch_operator.cluster.api import ClusterApi
+from gomatch_operator.cluster.keeper import ClusterKeeper
+from gomatch_operator.deletion import Deletion
+from gomatch_operator.errors import ClusterError, ObjectChanged, ObjectMissing
+from gomatch_operator.evaluate import Facts, conditions_of
+from gomatch_operator.events import Events
+from gomatch_operator.leadership import OperatorLeadership
+from gomatch_operator.market import (
+    Market,
+    MarketKey,
+    definition,
+    read_market,
+    seconds,
+    trading_state,
+)
+from gomatch_operator.memory import MarketMemory, Memories
+from gomatch_operator.metrics import OperatorMetrics
+from gomatch_operator.outages import Fault
+from gomatch_operator.pods import mark_roles, mount_problem
+from gomatch_operator.queue.keeper import QueueKeeper
+from gomatch_operator.rollouts import Rollouts
+from gomatch_operator.settings import OperatorSettings
+from gomatch_operator.status import StatusWriter, build_status, transitions
+from gomatch_operator.store import Wanted
+from gomatch_operator.store.keeper import StoreKeeper, owner_of
+from gomatch_operator.watched import Watched
+from gomatch_operator.work import Outcome
+
+_LOOK_FOR_LEADER = 1.0
+_LOOK_SLOWLY = 5.0
+_LOOK_QUICKLY_FOR = 60.0
+_MOUNT_PATIENCE = 10.0
+_NO_ANSWER = frozenset(
+    {c.READY, c.STORE_READY, c.MATCHER_AVAILABLE, c.CACHE_READY, c.HALTED, c.CONFLICT}
+)
+"""What cannot be told while PostgreSQL gave no answer and that is no outage yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconcilerParts:
+    """What a reconcile works with; whoever made them closes them."""
+
+    settings: OperatorSettings
+    watched: Watched
+    leadership: OperatorLeadership
+    api: ClusterApi
+    store: StoreKeeper
+    queue: QueueKeeper
+    mirror: MirrorKeeper
+    cluster: ClusterKeeper
+    deletion: Deletion
+    rollouts: Rollouts
+    status: StatusWriter
+    events: Events
+    memories: Memories
+    metrics: OperatorMetrics
+    crd_fault: Callable[[], Fault | None]
+    clock: Callable[[], float] = time.monotonic
+
+
+class MarketReconciler:
+    def __init__(self, parts: ReconcilerParts) -> None:
+        self._parts = parts
+
+    async def reconcile(self, key: MarketKey) -> Outcome:
+        """Raises LeadershipLost, Fenced, and ClusterError when the API server cannot be told the
+        status."""
+        parts = self._parts
+        parts.leadership.require()
+        market = parts.watched.markets.get(key)
+        if market is None:
+            self._forget(key)
+            return Outcome()
+        memory = parts.memories.of(market)
+        if market.deleting:
+            return await self._delete(market, memory)
+        facts = Facts(market=market, paused=market.paused, claimed=memory.claimed)
+        facts.spec_fault = self._spec_fault(market)
+        retry = False
+        if market.paused:
+            await self._look(market, memory, facts)
+        elif facts.spec_fault is None:
+            if not market.has_finalizer:
+                market = await self._add_finalizer(market)
+                facts.market = market
+            retry = await self._keep(market, memory, facts)
+        else:
+            await self._look(market, memory, facts)
+        await self._pods(facts)
+        await self._tell(facts)
+        return Outcome(again_in=self._again_in(facts, memory), incomplete=retry)
+
+    def _spec_fault(self, market: Market) -> Fault | None:
+        if (fault := self._parts.crd_fault()) is not None:
+            return fault
+        if market.spec is None:
+            return Fault("Unreadable", f"The spec cannot be read: {market.problem}.")
+        if market.spec.transport == "Kafka":
+            return Fault("TransportUnavailable", "transport Kafka is not served by this release.")
+        try:
+            definition(market.spec).config()
+            seconds(market.spec.snapshot.interval)
+        except ConfigurationError as error:
+            return Fault("OutOfRange", str(error))
+        return None
+
+    async def _add_finalizer(self, market: Market) -> Market:
+        """Before anything is made that it would have to clean up."""
+        body = await self._parts.api.merge_patch(
+            names.KIND,
+            market.key.namespace,
+            market.key.name,
+            {
+                "metadata": {
+                    "finalizers": [*market.finalizers, names.FINALIZER],
+                    "resourceVersion": market.resource_version,
+                }
+            },
+        )
+        market = read_market(body)
+        self._parts.watched.markets[market.key] = market
+        return market
+
+    async def _look(self, market: Market, memory: MarketMemory, facts: Facts) -> None:
+        """Without changing anything: a paused Market, or one whose spec cannot be carried out."""
+        parts = self._parts
+        if market.spec is not None:
+            stored = await parts.store.look(market.spec.symbol)
+            facts.row, facts.store_fault = stored.row, stored.fault
+            if stored.unknown:
+                facts.unknown |= _NO_ANSWER
+            elif stored.fault is None:
+                memory.claimed = facts.claimed = _is_claimed(market, facts)
+            facts.depth, facts.consumers = parts.queue.figures(market.spec.symbol)
+        facts.deployment = parts.cluster.deployment(market.key)
+
+    async def _keep(self, market: Market, memory: MarketMemory, facts: Facts) -> bool:
+        """Returns whether something is worth another try."""
+        parts = self._parts
+        spec = market.spec
+        assert spec is not None
+        stored = await parts.store.keep(market, self._wanted(market))
+        facts.row, facts.store_fault, facts.conflict = stored.row, stored.fault, stored.conflict
+        facts.changes += stored.changes
+        if stored.unknown:
+            facts.unknown |= _NO_ANSWER
+        elif stored.fault is None or stored.row is not None:
+            memory.claimed = facts.claimed = _is_claimed(market, facts)
+        if stored.fault is not None and stored.row is None:
+            # What the pods say of the servers would be told twice.
+            facts.unknown.add(c.MATCHER_AVAILABLE)
+        if not facts.claimed:
+            return stored.retry
+        queued = await parts.queue.keep(spec.symbol, spec.queue.max_length, known=memory.queued)
+        facts.queue_fault, facts.queue_note = queued.fault, queued.note
+        facts.depth, facts.consumers = queued.depth, queued.consumers
+        memory.queued = memory.queued or queued.in_step
+        if queued.unknown:
+            facts.unknown.add(c.QUEUE_READY)
+        if queued.conflict is not None:
+            facts.conflict = queued.conflict
+        kept = await parts.cluster.keep(market)
+        facts.deployment, facts.cluster_fault = kept.deployment, kept.fault
+        facts.rollout = kept.rollout
+        facts.conflict = kept.conflict or facts.conflict
+        restored = [*queued.restored, *kept.restored]
+        mirrored = parts.mirror.keep(spec.symbol)
+        facts.cache_fault = mirrored.fault
+        if mirrored.request is not None and facts.row is not None:
+            await parts.store.refresh_mirror(self._owner(market), spec.symbol)
+            if mirrored.request.drift:
+                restored.append(("mirror", f"mirror {spec.symbol}: {mirrored.request.why}"))
+        if mirrored.unknown:
+            facts.unknown.add(c.CACHE_READY)
+        facts.changes += queued.changes + kept.changes
+        if restored:
+            for kind, _ in restored:
+                parts.metrics.drift.labels(kind).inc()
+            await parts.events.repaired(market, [text for _, text in restored])
+        return stored.retry or queued.retry or kept.retry
+
+    def _wanted(self, market: Market) -> Wanted:
+        assert market.spec is not None
+        return Wanted(
+            owner=self._owner(market),
+            definition=definition(market.spec),
+            state=trading_state(market.spec.state),
+            resume=market.annotations.get(names.ANNOTATION_RESUME),
+            adopt=market.annotations.get(names.ANNOTATION_ADOPT) == market.spec.symbol,
+        )
+
+    def _owner(self, market: Market) -> ClaimOwner:
+        return owner_of(market, self._parts.settings.installation)
+
+    async def _pods(self, facts: Facts) -> None:
+        parts = self._parts
+        facts.pods = parts.watched.pods_of(facts.market.key)
+        if facts.paused or facts.market.deleting:
+            return
+        try:
+            if facts.leader:
+                await mark_roles(parts.api, facts.pods, leader=facts.leader)
+            elif facts.pods:
+                patience = int((time.time() - _MOUNT_PATIENCE) * 1_000_000)
+                facts.mount_problem = await mount_problem(parts.api, facts.pods, before=patience)
+        except ClusterError as error:
+            facts.cluster_fault = facts.cluster_fault or Fault("ClusterRefused", str(error))
+
+    async def _tell(self, facts: Facts) -> None:
+        """Conditions and status, then an Event for what turned."""
+        parts = self._parts
+        market = facts.market
+        found = conditions_of(facts)
+        changed = transitions(market.status, found)
+        status = build_status(facts, found, now=datetime.now(UTC))
+        try:
+            written = await parts.status.write(market, status)
+        except ObjectMissing:
+            return
+        current = parts.watched.markets.get(market.key)
+        if current is not None and current.uid == written.uid and written is not market:
+            parts.watched.markets[market.key] = written
+        parts.memories.seen(market, facts.row)
+        await parts.events.tell(market, changed)
+
+    def _again_in(self, facts: Facts, memory: MarketMemory) -> float | None:
+        """While nobody leads though somebody could, no watch says when that changes."""
+        now = self._parts.clock()
+        could_lead = any(pod.ready and not pod.deleting for pod in facts.pods)
+        waits = any(pod.phase == "Pending" for pod in facts.pods)
+        if facts.leading or not facts.claimed or not (could_lead or waits):
+            memory.leaderless_since = None
+            return None
+        if memory.leaderless_since is None:
+            memory.leaderless_since = now
+        quickly = could_lead and now - memory.leaderless_since < _LOOK_QUICKLY_FOR
+        return _LOOK_FOR_LEADER if quickly else _LOOK_SLOWLY
+
+    async def _delete(self, market: Market, memory: MarketMemory) -> Outcome:
+        parts = self._parts
+        if not market.has_finalizer:
+            return Outcome()
+        step = await parts.deletion.step(market, memory)
+        if step.done:
+            return Outcome()
+        facts = Facts(market=market, paused=market.paused, claimed=memory.claimed)
+        facts.spec_fault = None
+        facts.row, facts.store_fault, facts.draining = step.row, step.store_fault, step.progress
+        facts.deployment = parts.cluster.deployment(market.key)
+        await self._pods(facts)
+        try:
+            await self._tell(facts)
+        except (ObjectChanged, ObjectMissing):
+            return Outcome(again_in=_LOOK_FOR_LEADER)
+        return Outcome(again_in=step.again_in)
+
+    def _forget(self, key: MarketKey) -> None:
+        uid = self._parts.memories.forget(key)
+        if uid is not None:
+            self._parts.status.forget(uid)
+        self._parts.rollouts.forget(key)
+
+
+def _is_claimed(market: Market, facts: Facts) -> bool:
+    row = facts.row
+    return row is not None and row.held and row.owner is not None and row.owner.uid == market.uid

@@ -1,0 +1,150 @@
+"""Keeps a market's claim, definition and requested state in PostgreSQL as its Market has them.
+
+A state is asked for once, when the Market asks for another than the operator entered last. What the
+engine or the command line does to the market in between is therefore never undone from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gomatch.engine import TradingState
+from gomatch.errors import (
+    BacklogFull,
+    ClaimHeld,
+    ClaimRetained,
+    ForeignMarket,
+    GomatchError,
+    IdentityMismatch,
+    RemovalUnfinished,
+    SchemaMismatch,
+    StoreUnavailable,
+)
+from gomatch.messages.market import MarketDefinition
+from gomatch.store import ClaimedMarket, ClaimOwner
+from gomatch_operator.actions import Action
+from gomatch_operator.outages import Fault
+from gomatch_operator.store.connection import ClaimsSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """``resume`` is the annotation of that name, None when there is none."""
+
+    owner: ClaimOwner
+    definition: MarketDefinition
+    state: TradingState
+    resume: str | None
+    adopt: bool
+
+    @property
+    def symbol(self) -> str:
+        return self.definition.symbol
+
+
+class StoreReconciler:
+    """``backlog_limit`` in commands, as the API's."""
+
+    def __init__(self, source: ClaimsSource, *, backlog_limit: int) -> None:
+        self._source = source
+        self._backlog_limit = backlog_limit
+
+    async def observe(self, symbol: str) -> ClaimedMarket | None:
+        """Raises StoreUnavailable, SchemaMismatch."""
+        claims = await self._source.claims()
+        return await claims.observe_one(symbol)
+
+    def plan(self, wanted: Wanted, row: ClaimedMarket | None) -> Sequence[Action]:
+        """What to do next; after a claim there may be more to do, once it is observed again."""
+        symbol = wanted.symbol
+        if row is None:
+            return [_action("create", "claim", symbol, "the symbol is free", wanted)]
+        if row.owner != wanted.owner or not row.held:
+            return [_action("create", "claim", symbol, "it is not this Market's", wanted)]
+        actions = []
+        if row.definition.config() != wanted.definition.config():
+            actions.append(
+                _action("enter", "definition", symbol, "the Market has another", wanted, row)
+            )
+        resume = wanted.resume is not None and wanted.resume != row.resume
+        if row.requested_state is not wanted.state or resume:
+            why = (
+                f"asked to resume: {wanted.resume}"
+                if resume
+                else f"the Market asks for {wanted.state.name.lower()}"
+            )
+            actions.append(_action("enter", "state", symbol, why, wanted, row))
+        return actions
+
+    async def apply(self, action: Action, *, term: int) -> None:
+        """Raises what `store_fault` explains, StoreUnavailable, and Fenced when a later operator
+        has begun."""
+        wanted, row = action.body
+        owner, symbol = wanted.owner, wanted.symbol
+        claims = await self._source.claims()
+        if action.kind == "claim":
+            await claims.claim(
+                owner, wanted.definition, term=term, adopt=wanted.adopt, state=wanted.state
+            )
+        elif action.kind == "definition":
+            await claims.configure(
+                owner,
+                wanted.definition,
+                current=row.definition,
+                term=term,
+                backlog_limit=self._backlog_limit,
+            )
+        else:
+            await claims.request_state(
+                owner,
+                symbol,
+                wanted.state,
+                term=term,
+                resume=wanted.resume,
+                backlog_limit=self._backlog_limit,
+            )
+
+
+def store_fault(error: GomatchError) -> tuple[Fault, bool]:
+    """What an error of `apply` means to the Market, and whether it is a conflict with others.
+
+    Raises ``error`` again when it means nothing to one Market alone.
+    """
+    if isinstance(error, ClaimHeld):
+        return Fault("HeldByAnother", str(error)), True
+    if isinstance(error, ClaimRetained):
+        return Fault("RetainedByAnother", str(error)), True
+    if isinstance(error, ForeignMarket):
+        return Fault("ForeignMarket", str(error)), True
+    if isinstance(error, RemovalUnfinished):
+        return Fault("HeldByAnother", str(error)), True
+    if isinstance(error, IdentityMismatch):
+        return Fault("IdentityMismatch", str(error)), False
+    if isinstance(error, BacklogFull):
+        return Fault("BacklogFull", str(error)), False
+    if isinstance(error, SchemaMismatch):
+        return Fault("SchemaMismatch", str(error)), False
+    if isinstance(error, StoreUnavailable):
+        return Fault(_unavailable_reason(error), str(error)), False
+    raise error
+
+
+def _unavailable_reason(error: StoreUnavailable) -> str:
+    cause = error.__cause__
+    refused = getattr(cause, "sqlstate", None) in ("28P01", "28000")
+    return "CredentialsRefused" if refused else "StoreUnavailable"
+
+
+def _action(
+    verb: str, kind: str, symbol: str, why: str, wanted: Wanted, row: ClaimedMarket | None = None
+) -> Action:
+    assert verb in ("create", "enter")
+    return Action(
+        layer="store",
+        verb="create" if verb == "create" else "enter",
+        kind=kind,
+        name=symbol,
+        why=why,
+        body=(wanted, row),
+    )

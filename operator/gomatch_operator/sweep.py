@@ -1,0 +1,188 @@
+"""Drift outside of the cluster, found for all Markets at once: one SELECT, one list each of queues,
+bindings and policies, one pipeline to Redis. Only Markets that differ are queued."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gomatch.errors import Fenced, StoreError, StoreUnavailable
+from gomatch.observability import logs
+from gomatch.store import ClaimedMarket
+from gomatch_operator import conditions as c
+from gomatch_operator.cache.keeper import MirrorKeeper
+from gomatch_operator.crd import CrdWatch
+from gomatch_operator.deletion import DeletionParts, clean_leftovers
+from gomatch_operator.errors import BrokerError, MirrorUnavailable
+from gomatch_operator.events import Events
+from gomatch_operator.leadership import OperatorLeadership
+from gomatch_operator.market import Market
+from gomatch_operator.memory import Memories, signature
+from gomatch_operator.metrics import OperatorMetrics
+from gomatch_operator.outages import Outages, ServerName
+from gomatch_operator.queue.keeper import QueueKeeper
+from gomatch_operator.rollouts import Rollouts
+from gomatch_operator.settings import OperatorSettings
+from gomatch_operator.store import ClaimsSource, store_fault
+from gomatch_operator.watched import Watched
+from gomatch_operator.work import KeyedQueue
+
+_log = logs.get(__name__)
+_SUSPICIOUS = 2.0
+_LEAST = 0.5
+_SERVERS: tuple[ServerName, ...] = ("PostgreSQL", "RabbitMQ", "Redis")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepParts:
+    settings: OperatorSettings
+    watched: Watched
+    work: KeyedQueue
+    source: ClaimsSource
+    queue: QueueKeeper
+    mirror: MirrorKeeper
+    rollouts: Rollouts
+    memories: Memories
+    outages: Outages
+    events: Events
+    leadership: OperatorLeadership
+    metrics: OperatorMetrics
+    deletion: DeletionParts
+    crd: CrdWatch
+
+
+class Sweep:
+    """``run`` sweeps until it is cancelled: every so often, sooner while a server seems to be away
+    or a mirror behind."""
+
+    def __init__(self, parts: SweepParts) -> None:
+        self._parts = parts
+        self._declared: set[ServerName] = set()
+        self._rows: list[ClaimedMarket] = []
+
+    async def run(self) -> None:
+        """Raises LeadershipLost, Fenced."""
+        while True:
+            await self.once()
+            await asyncio.sleep(self._pause())
+
+    async def once(self) -> None:
+        parts = self._parts
+        parts.leadership.require()
+        await parts.crd.look()
+        await self._store()
+        await self._broker()
+        await self._mirrors()
+        await self._outages()
+        for key in parts.rollouts.admissible():
+            parts.work.add(key, urgent=False)
+        self._count()
+
+    def _pause(self) -> float:
+        parts = self._parts
+        pause = parts.settings.sweep_seconds
+        if any(parts.outages.suspected(server) for server in _SERVERS):
+            pause = min(pause, _SUSPICIOUS)
+        due = parts.mirror.next_look(self._rows)
+        return pause if due is None else min(pause, max(_LEAST, due))
+
+    async def _store(self) -> None:
+        parts = self._parts
+        try:
+            claims = await parts.source.claims()
+            rows = await claims.observe(parts.settings.installation)
+            parts.outages.worked("PostgreSQL")
+            await clean_leftovers(parts.deletion)
+        except Fenced:
+            raise
+        except StoreUnavailable as error:
+            parts.outages.failed("PostgreSQL", store_fault(error)[0])
+            return
+        except StoreError as error:
+            _log.warning("sweep_failed", server="PostgreSQL", why=str(error))
+            return
+        self._rows = rows
+        by_symbol = {row.symbol: row for row in rows}
+        for market in self._markets():
+            assert market.spec is not None
+            row = by_symbol.get(market.spec.symbol)
+            if self._store_differs(market, row):
+                parts.work.add(market.key, urgent=False)
+
+    def _store_differs(self, market: Market, row: ClaimedMarket | None) -> bool:
+        memory = self._parts.memories.of(market)
+        if row is None:
+            # Of no market of ours: one that was claimed has lost its row.
+            return memory.claimed or memory.seen is None
+        if memory.seen != signature(row):
+            return memory.claimed or not row.held
+        return memory.claimed and market.status.get("lastSequence") != row.sequence
+
+    async def _broker(self) -> None:
+        parts = self._parts
+        try:
+            for kind, text in await parts.queue.refresh():
+                parts.metrics.drift.labels(kind).inc()
+                await parts.events.operator("Restored", text, warning=False)
+        except BrokerError as error:
+            _log.info("sweep_failed", server="RabbitMQ", why=str(error))
+            return
+        for market in self._markets():
+            assert market.spec is not None
+            if not parts.memories.of(market).claimed:
+                continue
+            symbol = market.spec.symbol
+            depth, consumers = parts.queue.figures(symbol)
+            told = market.status.get("queue") or {}
+            if parts.queue.differs(symbol, market.spec.queue.max_length) or (
+                depth is not None
+                and (depth, consumers or 0) != (told.get("depth"), told.get("consumers"))
+            ):
+                parts.work.add(market.key, urgent=False)
+
+    async def _mirrors(self) -> None:
+        parts = self._parts
+        held = [row for row in self._rows if row.held and not row.removing]
+        if parts.outages.suspected("PostgreSQL"):
+            return
+        try:
+            changed = await parts.mirror.look(held)
+        except MirrorUnavailable as error:
+            _log.info("sweep_failed", server="Redis", why=str(error))
+            return
+        for market in self._markets():
+            if market.spec is not None and market.spec.symbol in changed:
+                parts.work.add(market.key, urgent=False)
+
+    async def _outages(self) -> None:
+        """What began or ended turns conditions of all Markets, and is one Event on the operator."""
+        parts = self._parts
+        for server in _SERVERS:
+            outage = parts.outages.outage(server)
+            if (outage is not None) == (server in self._declared):
+                continue
+            if outage is not None:
+                self._declared.add(server)
+                await parts.events.operator(outage.reason, outage.message, warning=True)
+            else:
+                self._declared.discard(server)
+                await parts.events.operator("ServerBack", f"{server} answers again.", warning=False)
+            for key in parts.watched.markets:
+                parts.work.add(key, urgent=False)
+
+    def _markets(self) -> Iterable[Market]:
+        return [
+            market
+            for market in self._parts.watched.markets.values()
+            if market.spec is not None and not market.deleting
+        ]
+
+    def _count(self) -> None:
+        counts = dict.fromkeys(("True", "False", "Unknown"), 0)
+        for market in self._parts.watched.markets.values():
+            conditions = market.status.get("conditions") or ()
+            ready = [each.get("status") for each in conditions if each.get("type") == c.READY]
+            counts[ready[0] if ready else "Unknown"] += 1
+        for status, count in counts.items():
+            self._parts.metrics.markets.labels(status).set(count)

@@ -1,0 +1,132 @@
+"""What an event means: `Watched` is brought up to date, and the Market concerned is queued if
+anything changed that a reconcile would look at."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from gomatch_operator.market import Market, MarketKey
+from gomatch_operator.watched import ObjectKey, OwnedObject, PodSummary, Watched
+from gomatch_operator.watching.watch import CanaryBeat, Heard
+from gomatch_operator.work import KeyedQueue
+
+
+class Arrivals:
+    def __init__(self, watched: Watched, queue: KeyedQueue, *, beat: Callable[[int], None]) -> None:
+        """``beat`` is told of each change of the canary that the watch sees."""
+        self._watched = watched
+        self._queue = queue
+        self._beat = beat
+        self.relisted = asyncio.Event()
+        """A watch has begun anew, with a list: of what went meanwhile it says nothing."""
+
+    def __call__(self, heard: Heard) -> None:
+        found = heard.object
+        if heard.listed:
+            self.relisted.set()
+        if isinstance(found, Market):
+            self._market(found, listed=heard.listed, gone=heard.gone)
+        elif isinstance(found, OwnedObject):
+            self._owned(found, listed=heard.listed, gone=heard.gone)
+        elif isinstance(found, PodSummary):
+            self._pod(found, gone=heard.gone)
+        elif isinstance(found, CanaryBeat):
+            self._beat(found.beat)
+
+    def forget_market(self, key: MarketKey) -> None:
+        """It is gone; those that waited for its symbol are looked at."""
+        market = self._watched.markets.get(key)
+        self._watched.drop_market(key)
+        self._queue.add(key, urgent=True)
+        if market is not None and market.spec is not None:
+            for rival in self._watched.rivals(market.spec.symbol):
+                self._queue.add(rival.key, urgent=True)
+
+    def forget_owned(self, key: ObjectKey, uid: str) -> None:
+        """The object with this uid is gone. Nothing happens when it was made anew meanwhile."""
+        owned = self._watched.owned.get(key)
+        self._watched.drop_owned(key, uid)
+        if owned is not None and owned.uid == uid:
+            self._queue.add(MarketKey(key.namespace, owned.market), urgent=True)
+
+    def forget_pod(self, key: MarketKey, name: str) -> None:
+        pods = self._watched.pods.get(key, {})
+        if pods.pop(name, None) is not None:
+            self._queue.add(key, urgent=True)
+        if not pods:
+            self._watched.pods.pop(key, None)
+
+    def _market(self, market: Market, *, listed: bool, gone: bool) -> None:
+        if gone:
+            self.forget_market(market.key)
+            return
+        before = self._watched.markets.get(market.key)
+        self._watched.markets[market.key] = market
+        if before is None or _asked(before) != _asked(market):
+            self._queue.add(market.key, urgent=not listed)
+
+    def _owned(self, owned: OwnedObject, *, listed: bool, gone: bool) -> None:
+        if gone:
+            self.forget_owned(owned.key, owned.uid)
+            return
+        before = self._watched.owned.get(owned.key)
+        self._watched.keep_owned(owned, listed=listed)
+        now = self._watched.owned[owned.key]
+        if before is None or _told(before) != _told(now):
+            self._queue.add(MarketKey(owned.key.namespace, owned.market), urgent=not listed)
+
+    def _pod(self, pod: PodSummary, *, gone: bool) -> None:
+        key = MarketKey(pod.namespace, pod.market)
+        pods = self._watched.pods.setdefault(key, {})
+        before = pods.get(pod.name)
+        if gone:
+            if before is not None and before.uid == pod.uid:
+                self.forget_pod(key, pod.name)
+            return
+        if before is not None and _older(pod.resource_version, before.resource_version):
+            return
+        pods[pod.name] = pod
+        if before is None or _told(before) != _told(pod):
+            self._queue.add(key, urgent=True)
+
+
+def _asked(market: Market) -> tuple[object, ...]:
+    """What somebody wants of it: all but its status and what changes with it."""
+    return (
+        market.uid,
+        market.generation,
+        market.deleting,
+        market.finalizers,
+        tuple(sorted(market.annotations.items())),
+        market.problem,
+    )
+
+
+def _told(found: OwnedObject | PodSummary) -> object:
+    if isinstance(found, OwnedObject):
+        return (
+            found.uid,
+            found.owner_uid,
+            found.desired_hash,
+            found.actual_hash,
+            found.deleting,
+            found.replicas,
+        )
+    return (
+        found.uid,
+        found.role,
+        found.deletion_cost,
+        found.ready,
+        found.deleting,
+        found.phase,
+        found.waiting_reason,
+        found.unschedulable,
+        found.restarts,
+    )
+
+
+def _older(version: str, than: str) -> bool:
+    """Kubernetes documents resource versions as numbers that grow, as of 1.35; anything else is
+    taken for newer."""
+    return version.isdecimal() and than.isdecimal() and int(version) < int(than)

@@ -1,0 +1,138 @@
+"""Lists of everything that is watched: at the start, so that no reconcile takes for missing what
+was only not heard of yet; and after a watch began anew, which says nothing of what went meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from gomatch.concurrency import Backoff
+from gomatch.observability import logs
+from gomatch_operator import names
+from gomatch_operator.cluster.api import ClusterApi
+from gomatch_operator.cluster.projection import KINDS
+from gomatch_operator.cluster.reading import read_owned, read_pod
+from gomatch_operator.errors import ClusterError, ObjectMissing
+from gomatch_operator.market import MarketKey, read_market
+from gomatch_operator.watched import ObjectKey, Watched
+from gomatch_operator.watching.arrivals import Arrivals
+from gomatch_operator.watching.watch import Heard
+
+_log = logs.get(__name__)
+_OURS = f"{names.LABEL_MANAGED_BY}={names.FIELD_MANAGER}"
+_SETTLE = 2.0
+"""Seconds after the first event of a new list: the others come with it."""
+_IDLE = 600.0
+
+
+class Listing:
+    """``namespaces``: empty for all. ``problem`` says why the first list is not there yet."""
+
+    def __init__(
+        self,
+        api: ClusterApi,
+        watched: Watched,
+        arrivals: Arrivals,
+        *,
+        namespaces: tuple[str, ...],
+    ) -> None:
+        self._api = api
+        self._watched = watched
+        self._arrivals = arrivals
+        self._namespaces = namespaces or ("",)
+        self.complete = asyncio.Event()
+        self.problem = ""
+
+    async def begin(self) -> None:
+        """Hand all to the arrivals; waits for a CRD or a right that is missing."""
+        backoff = Backoff(first=0.5, limit=10.0)
+        while True:
+            try:
+                await self._hand_over()
+                break
+            except ClusterError as error:
+                self.problem = str(error)
+                _log.warning("not_listed", why=self.problem)
+                await asyncio.sleep(backoff.next_delay())
+        self.problem = ""
+        self._arrivals.relisted.clear()
+        self.complete.set()
+
+    async def run(self) -> None:
+        """Look for what is gone, whenever a watch began anew and now and then."""
+        await self.complete.wait()
+        while True:
+            try:
+                async with asyncio.timeout(_IDLE):
+                    await self._arrivals.relisted.wait()
+            except TimeoutError:
+                pass
+            await asyncio.sleep(_SETTLE)
+            self._arrivals.relisted.clear()
+            try:
+                await self.forget_gone()
+            except ClusterError as error:
+                _log.info("not_compared", why=str(error))
+
+    async def forget_gone(self) -> None:
+        """Drop what the watches know and the API server does not. Raises ClusterError."""
+        for market in await self._gone_markets():
+            if await self._missing(names.KIND, market.namespace, market.name):
+                self._arrivals.forget_market(market)
+        for key in await self._gone_objects():
+            known = self._watched.owned.get(key)
+            if known is not None and await self._missing(*key):
+                self._arrivals.forget_owned(key, known.uid)
+        for market, name in await self._gone_pods():
+            if await self._missing("Pod", market.namespace, name):
+                self._arrivals.forget_pod(market, name)
+
+    async def _hand_over(self) -> None:
+        # Objects before Markets: then a Market's first look finds all that it has.
+        for kind in KINDS:
+            async for body in self._list(kind, _OURS):
+                self._arrivals(Heard(read_owned({**body, "kind": kind}), listed=True, gone=False))
+        async for body in self._list("Pod", _OURS):
+            pod = read_pod(body)
+            if pod is not None:
+                self._arrivals(Heard(pod, listed=True, gone=False))
+        async for body in self._list(names.KIND):
+            self._arrivals(Heard(read_market(body), listed=True, gone=False))
+
+    async def _gone_markets(self) -> list[MarketKey]:
+        known = list(self._watched.markets)
+        there = {MarketKey(*_name(body)) async for body in self._list(names.KIND)}
+        return [key for key in known if key not in there]
+
+    async def _gone_objects(self) -> list[ObjectKey]:
+        known = list(self._watched.owned)
+        there = {
+            ObjectKey(kind, *_name(body))
+            for kind in KINDS
+            async for body in self._list(kind, _OURS)
+        }
+        return [key for key in known if key not in there]
+
+    async def _gone_pods(self) -> list[tuple[MarketKey, str]]:
+        known = [(key, name) for key, pods in self._watched.pods.items() for name in pods]
+        there = {_name(body) async for body in self._list("Pod", _OURS)}
+        return [(key, name) for key, name in known if (key.namespace, name) not in there]
+
+    async def _list(self, kind: str, selector: str = "") -> AsyncIterator[dict[str, object]]:
+        for namespace in self._namespaces:
+            async for body in self._api.list(kind, namespace, label_selector=selector):
+                yield body
+
+    async def _missing(self, kind: str, namespace: str, name: str) -> bool:
+        try:
+            await self._api.get(kind, namespace, name)
+        except ObjectMissing:
+            return True
+        return False
+
+
+def _name(body: dict[str, object]) -> tuple[str, str]:
+    metadata = body["metadata"]
+    assert isinstance(metadata, dict)
+    return metadata["namespace"], metadata["name"]

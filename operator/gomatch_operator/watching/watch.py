@@ -1,0 +1,188 @@
+"""kopf, used to watch and for nothing else.
+
+Only event handlers: they change nothing at the API server. kopf runs in a thread with an event loop
+of its own, as its documentation has it for embedding, since it ends every task that began after it
+in its loop. What it hears is read there and handed to ours.
+
+Objects are read in kopf's thread, so that hashing them never holds a reconcile up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import kopf
+
+from gomatch.concurrency import Backoff
+from gomatch.observability import logs
+from gomatch_operator import names
+from gomatch_operator.cluster.reading import read_owned, read_pod
+from gomatch_operator.market import Market, read_market
+from gomatch_operator.settings import OperatorSettings
+from gomatch_operator.watched import OwnedObject, PodSummary
+
+_log = logs.get(__name__)
+
+OWNED_RESOURCES = (
+    ("apps", "v1", "deployments"),
+    ("", "v1", "configmaps"),
+    ("", "v1", "services"),
+    ("policy", "v1", "poddisruptionbudgets"),
+    ("networking.k8s.io", "v1", "networkpolicies"),
+)
+_OURS = f"{names.LABEL_MANAGED_BY}={names.FIELD_MANAGER}"
+_STOP_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One event. ``listed``: it comes from a list and not from a change; ``gone``: deleted."""
+
+    object: Market | OwnedObject | PodSummary | CanaryBeat
+    listed: bool
+    gone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryBeat:
+    beat: int
+
+
+class Watch:
+    """``run`` watches until it is cancelled, again and again should kopf end: it does so over
+    errors such as a missing right, which then heal without a restart of the pod."""
+
+    def __init__(
+        self,
+        settings: OperatorSettings,
+        *,
+        canary: str,
+        prepare: Callable[[], Awaitable[None]],
+    ) -> None:
+        """``canary`` is the name of the canary Lease. ``prepare`` is awaited before each start: it
+        returns once everything that is to be watched can be, and kopf would wait for nothing."""
+        self._settings = settings
+        self._canary = canary
+        self._prepare = prepare
+        self.watching = False
+        """Streams are open, as far as kopf knows."""
+        self.restarts = 0
+
+    async def run(self, heard: Callable[[Heard], None]) -> None:
+        """``heard`` is called in this loop."""
+        loop = asyncio.get_running_loop()
+        backoff = Backoff(first=1.0, limit=30.0)
+
+        def hand_over(event: Heard) -> None:
+            loop.call_soon_threadsafe(heard, event)
+
+        while True:
+            self.watching = False
+            await self._prepare()
+            began = loop.time()
+            why = await self._once(hand_over)
+            self.restarts += 1
+            if loop.time() - began > 60.0:
+                backoff.reset()
+            delay = backoff.next_delay()
+            _log.error("watch_ended", why=why, again_in=round(delay, 1))
+            await asyncio.sleep(delay)
+
+    async def _once(self, heard: Callable[[Heard], None]) -> str:
+        """Until kopf ends by itself; returns why it did."""
+        stop, ready = threading.Event(), threading.Event()
+        failure: list[BaseException] = []
+
+        def watch() -> None:
+            try:
+                asyncio.run(self._kopf(heard, stop=stop, ready=ready))
+            except BaseException as error:  # noqa: BLE001 - told to the owner of the thread
+                failure.append(error)
+
+        thread = threading.Thread(target=watch, name="kopf", daemon=True)
+        thread.start()
+        try:
+            while thread.is_alive():
+                self.watching = ready.is_set()
+                await asyncio.sleep(0.2)
+        finally:
+            stop.set()
+            await asyncio.to_thread(thread.join, _STOP_SECONDS)
+        return repr(failure[0]) if failure else "kopf ended"
+
+    async def _kopf(
+        self, heard: Callable[[Heard], None], *, stop: threading.Event, ready: threading.Event
+    ) -> None:
+        settings = kopf.OperatorSettings()
+        settings.posting.enabled = False
+        settings.scanning.disabled = True
+        settings.peering.standalone = True
+        settings.process.ultimate_exiting_timeout = None
+        settings.watching.chunk_size = 500
+        settings.networking.request_timeout = self._settings.request_timeout
+        for group, version, plural in (*OWNED_RESOURCES, ("", "v1", "pods")):
+            settings.watching.label_selectors[group, version, plural] = _OURS
+        settings.watching.field_selectors["coordination.k8s.io", "v1", "leases"] = (
+            f"metadata.name={self._canary}"
+        )
+        namespaces = self._settings.namespaces
+        await kopf.operator(
+            registry=self._registry(heard),
+            settings=settings,
+            standalone=True,
+            clusterwide=not namespaces,
+            namespaces=namespaces,
+            stop_flag=stop,
+            ready_flag=ready,
+        )
+
+    def _registry(self, heard: Callable[[Heard], None]) -> kopf.OperatorRegistry:
+        registry = kopf.OperatorRegistry()
+        kopf.on.login(registry=registry, errors=kopf.ErrorsMode.TEMPORARY)(_login)
+
+        def on(
+            group: str, version: str, plural: str, read: Callable[[Mapping[str, Any]], Any]
+        ) -> None:
+            async def hear(event: Any, **_: Any) -> None:
+                found = read(event["object"])
+                if found is not None:
+                    kind = event["type"]
+                    heard(Heard(found, listed=kind is None, gone=kind == "DELETED"))
+
+            kopf.on.event(group, version, plural, registry=registry, id=f"{plural}")(hear)
+
+        on(names.GROUP, names.VERSION, names.PLURAL, read_market)
+        for group, version, plural in OWNED_RESOURCES:
+            kind = _KINDS[plural]
+            on(group, version, plural, _reader(kind))
+        on("", "v1", "pods", read_pod)
+        on("coordination.k8s.io", "v1", "leases", _read_canary)
+        return registry
+
+
+_KINDS = {
+    "deployments": "Deployment",
+    "configmaps": "ConfigMap",
+    "services": "Service",
+    "poddisruptionbudgets": "PodDisruptionBudget",
+    "networkpolicies": "NetworkPolicy",
+}
+
+
+def _reader(kind: str) -> Callable[[Mapping[str, Any]], OwnedObject]:
+    """Objects of a list do not say their kind."""
+    return lambda body: read_owned({**body, "kind": kind})
+
+
+def _login(**arguments: Any) -> Any:
+    """As the client library does it: the pod's service account, else the kubeconfig."""
+    return kopf.login_with_service_account(**arguments) or kopf.login_with_kubeconfig(**arguments)
+
+
+def _read_canary(body: Mapping[str, Any]) -> CanaryBeat | None:
+    beat = (body.get("spec") or {}).get("leaseTransitions")
+    return CanaryBeat(beat) if isinstance(beat, int) else None
