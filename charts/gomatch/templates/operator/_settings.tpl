@@ -1,0 +1,66 @@
+{{/* A server in the operator's file. Argument: dict "root" $ "server" NAME "own" FOLDER-OF-CREDENTIALS. */}}
+{{- define "gomatch.operatorServer" -}}
+{{- $server := include "gomatch.server" . | fromYaml -}}
+url: {{ $server.url | quote }}
+secretName: {{ $server.secret | quote }}
+{{- with $server.caConfigMap }}
+caConfigMap: {{ . | quote }}
+{{- end }}
+credentials: /etc/gomatch/credentials/{{ .own }}
+{{- end -}}
+
+{{/* The operator's configuration, whole. It holds no secret. */}}
+{{- define "gomatch.operatorSettings" -}}
+{{- $management := include "gomatch.server.management" . | fromYaml -}}
+{{- $matcher := .Values.matcher -}}
+{{- if and .Values.clusterScope .Values.watchNamespaces -}}
+{{- fail "give watchNamespaces or clusterScope, not both" -}}
+{{- end -}}
+installation: {{ .Values.installation | default (printf "%s/%s" .Release.Namespace (include "gomatch.fullname" .)) | quote }}
+namespace: {{ .Release.Namespace | quote }}
+watchNamespaces: {{ ternary (list) (include "gomatch.marketNamespaces" . | fromJsonArray) .Values.clusterScope | toJson }}
+clusterScope: {{ .Values.clusterScope }}
+leaseName: {{ include "gomatch.fullname" . }}-operator
+workers: {{ .Values.operator.workers }}
+backlogLimit: {{ .Values.backlogLimit | int64 }}
+logLevel: {{ .Values.logLevel }}
+port: 9091
+rollout:
+  maxConcurrent: {{ .Values.operator.maxConcurrentRollouts }}
+  deadlineSeconds: {{ .Values.operator.rolloutDeadlineSeconds }}
+servers:
+  postgres:
+    {{- include "gomatch.operatorServer" (dict "root" . "server" "postgres" "own" "postgres") | nindent 4 }}
+  rabbitmq:
+    {{- include "gomatch.operatorServer" (dict "root" . "server" "rabbitmq" "own" "management") | nindent 4 }}
+    managementUrl: {{ $management.url | quote }}
+    {{- if $management.caConfigMap }}
+    managementCa: /etc/gomatch/ca/rabbitmq/ca.crt
+    {{- end }}
+    vhost: {{ .Values.rabbitmq.vhost | quote }}
+  redis:
+    {{- include "gomatch.operatorServer" (dict "root" . "server" "redis" "own" "redis") | nindent 4 }}
+matcher:
+  image: {{ include "gomatch.image" (dict "root" . "image" $matcher.image) | quote }}
+  imagePullPolicy: {{ $matcher.image.pullPolicy }}
+  imagePullSecrets: {{ .Values.global.imagePullSecrets | toJson }}
+  serviceAccountName: {{ include "gomatch.matcherServiceAccountName" . }}
+  callbackTargets: {{ include "gomatch.callbackTargets" . | quote }}
+  callbackSecretName: {{ include "gomatch.callbackSecretName" . | quote }}
+  terminationGraceSeconds: {{ $matcher.terminationGracePeriodSeconds }}
+  resources: {{ $matcher.resources | toJson }}
+  environment: {{ merge (deepCopy $matcher.environment) (dict "GOMATCH_LOG_LEVEL" .Values.logLevel) | toJson }}
+  podLabels: {{ mergeOverwrite (deepCopy .Values.commonLabels) $matcher.podLabels | toJson }}
+  podAnnotations: {{ $matcher.podAnnotations | toJson }}
+  nodeSelector: {{ $matcher.nodeSelector | toJson }}
+  tolerations: {{ $matcher.tolerations | toJson }}
+  affinity: {{ $matcher.affinity | toJson }}
+  priorityClassName: {{ $matcher.priorityClassName | quote }}
+network:
+  enabled: {{ .Values.networkPolicy.enabled }}
+  apiNamespace: {{ .Release.Namespace | quote }}
+  apiPodLabels:
+    {{- include "gomatch.selectorLabels" (dict "root" . "component" "api") | nindent 4 }}
+  metricsFrom: {{ .Values.networkPolicy.metricsFrom | toJson }}
+  extraEgress: {{ .Values.networkPolicy.extraEgress | toJson }}
+{{- end -}}
