@@ -37,6 +37,7 @@ class Helm:
 
     def __init__(self, program: Path, *, home: Path, kubeconfig: Path | None = None) -> None:
         self._program = program
+        self._rendered: dict[tuple[str, ...], str] = {}
         self._environment = {"HOME": str(home), "PATH": "/usr/bin:/bin"}
         if kubeconfig is not None:
             self._environment["KUBECONFIG"] = str(kubeconfig)
@@ -64,10 +65,16 @@ class Helm:
         namespace: str = "venue",
         kubernetes: str = OLDEST_KUBERNETES,
     ) -> list[Document]:
-        """All objects of a release with the named set and, laid over it, ``values``."""
-        done = self._template(value_set, values or {}, release, namespace, kubernetes)
-        assert done.code == 0, done.stderr
-        return [document for document in yaml.safe_load_all(done.stdout) if document]
+        """All objects of a release with the named set and, laid over it, ``values``. What was
+        rendered is remembered; random values in it are then the same."""
+        text = json.dumps(values or {}, sort_keys=True)
+        key = (value_set, text, release, namespace, kubernetes)
+        if key not in self._rendered:
+            done = self._template(value_set, values or {}, release, namespace, kubernetes)
+            assert done.code == 0, done.stderr
+            self._rendered[key] = done.stdout
+        documents = yaml.load_all(self._rendered[key], yaml.CSafeLoader)
+        return [document for document in documents if document]
 
     def refusal(self, value_set: str = "dev", values: Values | None = None) -> str:
         """What Helm says when it refuses these values."""

@@ -13,9 +13,6 @@ credentials: /etc/gomatch/credentials/{{ .own }}
 {{- define "gomatch.operatorSettings" -}}
 {{- $management := include "gomatch.server.management" . | fromYaml -}}
 {{- $matcher := .Values.matcher -}}
-{{- if and .Values.clusterScope .Values.watchNamespaces -}}
-{{- fail "give watchNamespaces or clusterScope, not both" -}}
-{{- end -}}
 installation: {{ .Values.installation | default (printf "%s/%s" .Release.Namespace (include "gomatch.fullname" .)) | quote }}
 namespace: {{ .Release.Namespace | quote }}
 watchNamespaces: {{ ternary (list) (include "gomatch.marketNamespaces" . | fromJsonArray) .Values.clusterScope | toJson }}
