@@ -1,4 +1,4 @@
-"""Helm with and without a cluster. The API server is this folder's own: a release brings its CRD."""
+"""Helm with and without a cluster. The API server is this folder's own: releases bring the CRD."""
 
 from __future__ import annotations
 

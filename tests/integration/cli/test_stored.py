@@ -10,6 +10,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from gomatch.cli.servers import PostgresServer
 from gomatch.messages.market import MarketDefinition
 from gomatch.store import Markets, connect_pool
 from gomatch.store.migrations import packaged
@@ -111,6 +112,25 @@ def test_two_migrations_at_once_share_the_work(empty_database_url: str) -> None:
     assert (done.code, done.stdout) == (0, "nothing to do\n")
 
 
+def test_a_migration_waits_for_a_database_that_is_not_up_yet(
+    empty_database_url: str, postgres_server: PostgresServer
+) -> None:
+    postgres_server.stop_now()
+    process = subprocess.Popen(
+        command("migrate", "--wait", "60"),
+        env={"PATH": os.environ["PATH"], "GOMATCH_POSTGRES_URL": empty_database_url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert "attempt 1: PostgreSQL cannot be reached" in process.stderr.readline()
+    postgres_server.start_now()
+    stdout, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert f"applied {packaged()[0].label}" in stdout
+
+
 def test_a_database_without_schema_is_told_what_to_do(empty_database_url: str) -> None:
     for arguments in (("keys", "list"), ("markets", "list"), ("replay", "BTC-USDT"), ("audit",)):
         run(*arguments, GOMATCH_POSTGRES_URL=empty_database_url).refused(1, "run `gomatch migrate`")
@@ -126,6 +146,7 @@ def test_settings_are_the_page_of_the_documentation() -> None:
 
 ON_THE_DATABASE = (
     ("migrate",),
+    ("migrate", "--wait", "0.2"),
     ("keys", "list"),
     ("keys", "create", "--user", "a"),
     ("keys", "revoke", "a"),
