@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: install up test lint bench format proto lock clean
+.PHONY: install up test lint bench images format proto lock clean
 
 install: .venv/.installed
 
@@ -22,6 +22,9 @@ lint: install
 bench: install
 	python -m bench.engine --write && python -m bench
 
+images:
+	scripts/images.sh
+
 format: install
 	ruff format . && ruff check --fix .
 
@@ -29,7 +32,7 @@ proto: install
 	scripts/proto.sh
 
 lock: install
-	uv pip compile --universal --python-version 3.11 --all-extras --generate-hashes --no-strip-extras --quiet --output-file requirements.lock pyproject.toml
+	scripts/lock.sh
 
 clean:
 	rm -rf .venv .tools .data dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
