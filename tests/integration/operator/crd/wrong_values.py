@@ -172,6 +172,11 @@ WRONG: list[Wrong] = [
         'Invalid value: "object": minQuantity 10 is above maxQuantity 9.5: '
         "no order could be entered",
     ),
+    Wrong(
+        {"minQuantity": "1", "maxQuantity": "1e999999999"},
+        "spec.maxQuantity",
+        f'Invalid value: "string": {_DECIMALS["maxQuantity"]}',
+    ),
     _choice("state", "Open", "Running", "Auction", "CancelOnly", "Halted", "Closed"),
     _choice("transport", "rabbitmq", "RabbitMQ", "Kafka"),
     _choice(
