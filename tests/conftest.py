@@ -2,4 +2,10 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.fixtures.servers", "tests.fixtures.links", "tests.fixtures.apiserver"]
+pytest_plugins = [
+    "tests.fixtures.servers",
+    "tests.fixtures.links",
+    "tests.fixtures.apiserver",
+    "tests.fixtures.cluster_layer",
+    "tests.fixtures.snapshots",
+]

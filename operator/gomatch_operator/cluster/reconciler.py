@@ -27,6 +27,7 @@ from gomatch_operator.errors import (
 from gomatch_operator.watched import ObjectKey, OwnedObject, Settled, Watched
 
 _LOG = structlog.get_logger(__name__)
+_ATTEMPTS = 5
 
 
 class ClusterReconciler:
@@ -99,15 +100,29 @@ class ClusterReconciler:
         kind, namespace, name = wanted.key
         try:
             live = await self._api.apply(kind, namespace, name, _annotated(wanted, uid=write.uid))
-            exact = restored(live, wanted.body)
-            if exact != live:
-                live = await self._api.replace(kind, namespace, name, exact)
+            live = await self._make_exact(wanted, live)
         except ObjectInvalid:
             if kind == "Deployment":
                 raise
             await self._make_anew(write)
             return
         self._settle(wanted, live)
+
+    async def _make_exact(self, wanted: DesiredObject, live: dict[str, Any]) -> dict[str, Any]:
+        """The controller of a Deployment writes its status while we look."""
+        kind, namespace, name = wanted.key
+        uid = live["metadata"]["uid"]
+        for attempt in range(_ATTEMPTS):
+            exact = restored(live, wanted.body)
+            if exact == live:
+                break
+            try:
+                return await self._api.replace(kind, namespace, name, exact)
+            except ObjectChanged:
+                live = await self._api.get(kind, namespace, name)
+                if attempt == _ATTEMPTS - 1 or live["metadata"]["uid"] != uid:
+                    raise
+        return live
 
     async def _make_anew(self, write: Restoration) -> None:
         """It has what nobody can change back, as a ConfigMap's ``immutable``."""
