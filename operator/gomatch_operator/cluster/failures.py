@@ -87,4 +87,5 @@ def _wait(said: _Status, headers: Mapping[str, str]) -> float | None:
     named = headers.get("Retry-After", "")
     if named.isdecimal():
         return float(named)
-    return float(said.details.retry_after_seconds) if said.details else None
+    asked = said.details.retry_after_seconds if said.details else 0
+    return float(asked) if asked else None

@@ -66,7 +66,7 @@ def service_ports(value: Any) -> Any:
     """A port of a node is the API server's to give."""
     return by("port", protocol="TCP")(
         [
-            {"targetPort": entry["port"], **{k: v for k, v in entry.items() if k != "nodePort"}}
+            {"targetPort": entry.get("port"), **{k: v for k, v in entry.items() if k != "nodePort"}}
             for entry in value or []
         ]
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -10,10 +10,10 @@ import structlog
 
 from gomatch_operator import names
 from gomatch_operator.actions import Action
-from gomatch_operator.actions import Verb as ActionVerb
 from gomatch_operator.cluster.api import ClusterApi
 from gomatch_operator.cluster.ownership import Standing, foreign_message, standing
-from gomatch_operator.cluster.projection import KINDS, difference, restored
+from gomatch_operator.cluster.planning import plan
+from gomatch_operator.cluster.projection import difference, restored
 from gomatch_operator.cluster.reading import read_owned
 from gomatch_operator.cluster.writes import Creation, Removal, Restoration, Write
 from gomatch_operator.desired.values import Desired, DesiredObject
@@ -24,7 +24,7 @@ from gomatch_operator.errors import (
     ObjectInvalid,
     ObjectMissing,
 )
-from gomatch_operator.watched import ObjectKey, OwnedObject, Settled, Watched
+from gomatch_operator.watched import ObjectKey, Settled, Watched
 
 _LOG = structlog.get_logger(__name__)
 _ATTEMPTS = 5
@@ -43,24 +43,7 @@ class ClusterReconciler:
         return self._watched
 
     def plan(self, desired: Desired, observed: Watched) -> Sequence[Action]:
-        """While an object of our name is foreign, nothing new is made: a pod could read somebody
-        else's configuration. What is being deleted is waited for."""
-        blocked = bool(foreign(desired, observed))
-        actions = []
-        for wanted in desired.objects:
-            known = observed.owned.get(wanted.key)
-            if known is None:
-                if not blocked:
-                    actions.append(_creation(desired, wanted, wanted.key in observed.vanished))
-            elif _is_ours(known, desired):
-                actions += _restoration(wanted, known, observed.settled.get(wanted.key))
-        wanted_keys = {wanted.key for wanted in desired.objects}
-        actions += [
-            _action("delete", known.key, "it is not wanted any more", Removal(known=known))
-            for known in _known(desired, observed)
-            if known.key not in wanted_keys and _is_ours(known, desired)
-        ]
-        return actions
+        return plan(desired, observed)
 
     async def apply(self, action: Action) -> None:
         """Raises ForeignObject, ObjectChanged when it has to be planned again, or another
@@ -152,78 +135,6 @@ class ClusterReconciler:
             fields=difference(live, wanted.body),
             cause="the API server or an admission webhook changes what is written",
         )
-
-
-def foreign(desired: Desired, observed: Watched) -> Sequence[str]:
-    """For each watched object of our name that is somebody else's, what to do about it. One
-    without our labels is not watched: making it raises ForeignObject."""
-    return [
-        foreign_message(known)
-        for known in _known(desired, observed)
-        if _standing(known, desired) is Standing.FOREIGN
-    ]
-
-
-def leaving(desired: Desired, observed: Watched) -> Sequence[ObjectKey]:
-    """Objects of our name that are being deleted; when they are gone they are made anew."""
-    return [
-        known.key
-        for known in _known(desired, observed)
-        if _standing(known, desired) is Standing.LEAVING
-    ]
-
-
-def _known(desired: Desired, observed: Watched) -> Iterator[OwnedObject]:
-    """Of all kinds, desired or not."""
-    namespace, market = desired.market
-    for kind in KINDS:
-        known = observed.owned.get(ObjectKey(kind, namespace, names.matcher_name(market)))
-        if known is not None:
-            yield known
-
-
-def _standing(known: OwnedObject, desired: Desired) -> Standing:
-    return standing(known, desired.market, desired.uid)
-
-
-def _is_ours(known: OwnedObject, desired: Desired) -> bool:
-    return _standing(known, desired) is Standing.OURS
-
-
-def _creation(desired: Desired, wanted: DesiredObject, vanished: bool) -> Action:
-    write = Creation(market=desired.market, market_uid=desired.uid, wanted=wanted)
-    why = "it was deleted" if vanished else "it is missing"
-    return _action("create", wanted.key, why, write, drift=vanished)
-
-
-def _restoration(
-    wanted: DesiredObject, known: OwnedObject, settled: Settled | None
-) -> Iterator[Action]:
-    write = Restoration(wanted=wanted, uid=known.uid)
-    if known.desired_hash != wanted.hash:
-        yield _action("apply", wanted.key, "it shall be another", write)
-    elif known.actual_hash not in (wanted.hash, _became(settled, wanted)):
-        yield _action("apply", wanted.key, "somebody changed it", write, drift=True)
-
-
-def _became(settled: Settled | None, wanted: DesiredObject) -> str:
-    if settled is None or settled.desired_hash != wanted.hash:
-        return wanted.hash
-    return settled.actual_hash
-
-
-def _action(
-    verb: ActionVerb, key: ObjectKey, why: str, write: Write, *, drift: bool = False
-) -> Action:
-    return Action(
-        layer="cluster",
-        verb=verb,
-        kind=key.kind,
-        name=key.name,
-        why=why,
-        drift=drift,
-        body=write,
-    )
 
 
 def _annotated(wanted: DesiredObject, *, uid: str = "") -> dict[str, Any]:

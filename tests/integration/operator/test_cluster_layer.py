@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 
 from gomatch_operator import names
+from gomatch_operator.cluster.planning import foreign, leaving
 from gomatch_operator.cluster.projection import KINDS, difference
-from gomatch_operator.cluster.reconciler import foreign, leaving
 from gomatch_operator.errors import (
     ForeignObject,
     NamespaceTerminating,

@@ -210,4 +210,9 @@ def _meaning(body: dict[str, Any]) -> dict[str, Any]:
         for name, value in body["metadata"].items()
         if name not in {"managedFields", "resourceVersion", "generation"}
     }
-    return {**body, "metadata": metadata, "status": None}
+    annotations = {
+        name: text
+        for name, text in metadata["annotations"].items()
+        if name != "deployment.kubernetes.io/revision"
+    }
+    return {**body, "metadata": {**metadata, "annotations": annotations}, "status": None}

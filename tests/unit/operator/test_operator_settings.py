@@ -1,0 +1,50 @@
+"""Settings of the operator that end in ConfigMaps hold no secrets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from tests.fixtures.example_markets import PLAIN_SETTINGS, example_settings
+
+
+def with_postgres(url: str) -> dict[str, Any]:
+    servers = PLAIN_SETTINGS["servers"]
+    return {
+        **PLAIN_SETTINGS,
+        "servers": {**servers, "postgres": {**servers["postgres"], "url": url}},
+    }
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:hunter2@postgres/gomatch",
+        "postgresql://me@postgres/gomatch",
+        "postgresql://postgres/gomatch?password=hunter2",
+    ],
+)
+def test_an_address_with_credentials_is_refused_without_repeating_them(url: str) -> None:
+    with pytest.raises(ValidationError, match="they belong into the Secret") as refused:
+        example_settings(with_postgres(url))
+
+    assert "hunter2" not in str(refused.value)
+
+
+def test_an_address_of_another_kind_is_refused() -> None:
+    with pytest.raises(ValidationError, match="must begin with postgresql://"):
+        example_settings(with_postgres("mysql://postgres/gomatch"))
+
+
+@pytest.mark.parametrize(
+    "name", ["GOMATCH_SERVER_KEY", "GOMATCH_CALLBACK_TOKEN", "GOMATCH_POSTGRES_URL"]
+)
+def test_a_variable_that_can_hold_a_secret_is_refused(name: str) -> None:
+    matcher = {**PLAIN_SETTINGS["matcher"], "environment": {name: "hunter2"}}
+
+    with pytest.raises(ValidationError, match=name) as refused:
+        example_settings({**PLAIN_SETTINGS, "matcher": matcher})
+
+    assert "hunter2" not in str(refused.value)
