@@ -8,4 +8,5 @@ pytest_plugins = [
     "tests.fixtures.apiserver",
     "tests.fixtures.cluster_layer",
     "tests.fixtures.snapshots",
+    "tests.fixtures.management",
 ]
