@@ -36,7 +36,8 @@ def seen(url: str) -> ClaimedMarket:
             assert market is not None
             return market
 
-    return run_in_own_loop(observe())
+    market: ClaimedMarket = run_in_own_loop(observe())
+    return market
 
 
 def test_an_operators_market_is_configured_only_by_force(operated: str) -> None:

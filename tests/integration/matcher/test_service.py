@@ -20,6 +20,7 @@ from gomatch.engine import (
 )
 from gomatch.messages.codec import pack_commands
 from gomatch.messages.envelope import CommandBatch
+from gomatch.messages.trading_state import state_commands
 from gomatch.store import Claims, Intake, Markets, Orders, Trades
 from gomatch_matcher.service import MatcherService, wall_clock
 from tests.integration.matcher.conftest import SYMBOL, Bench, order, until_leading
@@ -105,6 +106,24 @@ async def test_why_a_market_is_halted_is_kept_with_its_state(bench: Bench) -> No
         resume = SetState(TradingState.RUNNING, Reason.MANUAL)
         await bench.applied(await bench.accept([resume]))
         assert await state() == (TradingState.RUNNING, Reason.MANUAL)
+
+
+async def test_a_market_that_was_closed_opens_again(bench: Bench) -> None:
+    """As one that was retained when its Market was deleted, and is claimed again."""
+    async with bench.matcher():
+        await bench.accept([order(1, Side.SELL, 5, 100)])
+        await bench.applied(await bench.accept(state_commands(TradingState.CLOSED)))
+        late = await bench.accept([order(1, Side.SELL, 5, 100)])
+        await bench.applied(late)
+        refused = await Orders(bench.pool).get(bench.market.market_id, late)
+        assert refused is not None
+        assert refused.reason == "market_closed"
+    async with bench.matcher():
+        await bench.accept(state_commands(TradingState.RUNNING))
+        last = await bench.accept([order(1, Side.SELL, 5, 100), order(2, Side.BUY, 3, 100)])
+        head = await bench.applied(last)
+        assert (head.state, head.last_price) == (TradingState.RUNNING, 100)
+        assert len(await Trades(bench.pool).of_market(bench.market.market_id, limit=9)) == 1
 
 
 async def test_the_mirror_follows_and_is_rebuilt_after_its_keys_are_deleted(bench: Bench) -> None:

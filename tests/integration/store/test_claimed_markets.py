@@ -62,7 +62,7 @@ async def no_reset(_connection: object) -> None:
     """As the pool of a program: a released connection costs no statement."""
 
 
-class CountedConnection(asyncpg.Connection):
+class CountedConnection(asyncpg.Connection):  # type: ignore[misc]
     statements: list[str]
 
     async def fetch(self, query: str, *arguments: Any, **options: Any) -> Any:
