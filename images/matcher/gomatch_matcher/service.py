@@ -122,7 +122,8 @@ class MatcherService:
                     _log.error(error.code, market=self.symbol, why=str(error))
                 pauses = slow
             if time.monotonic() - started > _SETTLED_SECONDS:
-                pauses.reset()
+                backoff.reset()
+                slow.reset()
             if not stop.is_set():
                 await wait_or_stop(stop, pauses.next_delay())
 
