@@ -4,13 +4,17 @@
 set -eu
 cd "$(dirname "$0")/.."
 # Downloads and builds belong here: within a test they would count against its time.
-case "${1:-}" in
-    tests/unit*) ;;
-    *)
-        python -m gomatch.cli.servers
-        tests/e2e/cluster/build.sh kubeall etcd >/dev/null
-        ;;
-esac
-if [ $# -gt 0 ]; then exec pytest "$@"; fi
+prepare() {
+    python -m gomatch.cli.servers
+    tests/e2e/cluster/build.sh kubeall etcd helm >/dev/null
+}
+if [ $# -gt 0 ]; then
+    case "$1" in
+        tests/unit*) ;;
+        *) prepare ;;
+    esac
+    exec pytest "$@"
+fi
 pytest -q tests/unit/engine --cov=gomatch.engine --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
+prepare
 exec pytest -q tests --ignore=tests/unit/engine --ignore=tests/e2e

@@ -8,7 +8,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 image=$repository/python-base:13
 inputs=$(digest "$0" "$here/root-filesystem.sh")
 if ! image_is "$image" "$inputs"; then
-    tar=$("$here/root-filesystem.sh" trixie essential python3,python3-venv,python-is-python3,ca-certificates,tzdata)
+    tar=$("$here/root-filesystem.sh" trixie essential python3,python3-venv,python-is-python3,libstdc++6,ca-certificates,tzdata)
     started=$SECONDS
     docker import --change 'CMD ["python3"]' --change 'ENV LANG=C.UTF-8' --change "LABEL gomatch.inputs=$inputs" \
         "$tar" "$image" >/dev/null

@@ -62,8 +62,12 @@ build() { # PROGRAM
         kubeadm) compile kubeadm kube k8s.io/kubernetes/cmd/kubeadm "$(kubernetes_flags)" ;;
         etcd) compile etcd etcd . ;;
         helm) compile helm helm helm.sh/helm/v3/cmd/helm \
-            "-X helm.sh/helm/v3/internal/version.version=$(module_version helm helm.sh/helm/v3)" ;;
-        kind) compile kind kind sigs.k8s.io/kind ;;
+            "-X helm.sh/helm/v3/internal/version.version=$(module helm '{{.Version}}' helm.sh/helm/v3)" ;;
+        kind)
+            rm -rf "$folder/kind-files" # the node image's entrypoint and units
+            cp -r --no-preserve=mode "$(module kind '{{.Dir}}' sigs.k8s.io/kind)/images/base/files" "$folder/kind-files"
+            compile kind kind sigs.k8s.io/kind
+            ;;
         coredns) compile coredns dns . ;;
         pause) compile pause pause . ;;
         *)
@@ -73,8 +77,8 @@ build() { # PROGRAM
     esac
 }
 
-module_version() { # MODULE DEPENDENCY
-    (cd "$here/$1" && "$go" list -m -f '{{.Version}}' "$2")
+module() { # OF-OURS FORMAT DEPENDENCY
+    (cd "$here/$1" && "$go" mod download "$3" && "$go" list -m -f "$2" "$3")
 }
 
 programs=(kubeall etcd helm kind kubeadm coredns pause) # the ones waited for first come first

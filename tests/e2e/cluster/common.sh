@@ -11,12 +11,19 @@ fail() {
     exit 1
 }
 
+# Whether all these programs are there.
+have() {
+    local program
+    for program in "$@"; do
+        command -v "$program" >/dev/null || return 1
+    done
+}
+
 # Where this machine gets its Debian packages from.
 debian_mirror() {
     local mirror
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' |
-        grep -v -e security -e snapshot | sort -u | head -1)
-    [ -n "$mirror" ] || fail "this machine's package sources name no Debian mirror, or apt-get update has not been run"
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep '/debian/*$' | sort -u | head -1)
+    [ -n "$mirror" ] || fail "this machine's package sources name no Debian mirror"
     echo "$mirror"
 }
 
