@@ -243,16 +243,21 @@ class ManagementApi:
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None or self._session.closed:
-            try:
-                context = ssl.create_default_context(cafile=self._ca)
-            except (OSError, ssl.SSLError) as error:
-                raise BrokerUnavailable(f"the CA bundle {self._ca} cannot be read") from error
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=context),
+                connector=aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=self._trust()),
                 timeout=self._timeout,
-                trust_env=False,
             )
         return self._session
+
+    def _trust(self) -> ssl.SSLContext | bool:
+        if not self._url.startswith("https:"):
+            return True
+        try:
+            return ssl.create_default_context(cafile=self._ca)
+        except OSError as error:
+            raise BrokerUnavailable(
+                f"the CA bundle {self._ca} cannot be read: {error.strerror}"
+            ) from error
 
     def _read_credentials(self) -> Credentials:
         try:
