@@ -194,8 +194,7 @@ async def test_a_queue_of_somebody_else_is_reported_and_left_with_its_messages(
     kept: Kept, broker_admin: BrokerAdmin
 ) -> None:
     broker_admin.put(broker_admin.at("queues", NAME), {"durable": True, "arguments": {}})
-    async with await aio_pika.connect(broker_admin.amqp_url) as connection:
-        channel = await connection.channel()
+    async with broker_admin.connect() as channel:
         await channel.default_exchange.publish(aio_pika.Message(b"theirs"), routing_key=NAME)
     await kept.reconcile()
     before = broker_admin.definitions()
@@ -210,8 +209,7 @@ async def test_a_queue_of_somebody_else_is_reported_and_left_with_its_messages(
         assert not kept.reconciler.plan_removal(SYMBOL, inventory).actions
 
     assert broker_admin.definitions() == before
-    async with await aio_pika.connect(broker_admin.amqp_url) as connection:
-        channel = await connection.channel()
+    async with broker_admin.connect() as channel:
         message = await (await channel.get_queue(NAME)).get(timeout=10)
         assert message is not None
         assert message.body == b"theirs"
