@@ -14,9 +14,10 @@ from gomatch_operator import names
 from gomatch_operator.actions import Action
 from gomatch_operator.cluster.api import ClusterApi
 from gomatch_operator.cluster.connection import connect
+from gomatch_operator.cluster.planning import foreign
 from gomatch_operator.cluster.projection import KINDS
 from gomatch_operator.cluster.reading import read_owned
-from gomatch_operator.cluster.reconciler import ClusterReconciler, foreign
+from gomatch_operator.cluster.reconciler import ClusterReconciler
 from gomatch_operator.desired import chosen_image, desired
 from gomatch_operator.errors import BrokerError, ClusterError, ObjectMissing
 from gomatch_operator.market import Market, definition, read_market, trading_state

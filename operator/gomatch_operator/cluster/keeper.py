@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gomatch_operator import names
-from gomatch_operator.cluster.reconciler import ClusterReconciler, foreign
+from gomatch_operator.cluster.planning import foreign
+from gomatch_operator.cluster.reconciler import ClusterReconciler
 from gomatch_operator.desired import chosen_image, desired
 from gomatch_operator.errors import (
     ClusterError,

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from gomatch.cli.servers.process import run_program
-from tests.fixtures.apiserver import ControlPlane, built_programs
+from tests.fixtures.apiserver import ControlPlane
+from tests.fixtures.programs import built_programs
 from tests.integration.chart.helm import REPOSITORY, VALUE_SETS, Document, Helm
 
 _BUILD = REPOSITORY / "tests" / "e2e" / "cluster" / "build.sh"

@@ -34,8 +34,7 @@ def markets(installed: ControlPlane, numbers: Iterator[int]) -> Iterator[MarketK
     """Markets of a namespace of the module's own."""
     namespace = f"markets-{next(numbers)}"
     installed.kubectl("create", "namespace", namespace)
-    # The package has annotations for its client, not for this.
-    client = new_client_from_config(str(installed.kubeconfig))  # type: ignore[no-untyped-call]
+    client = new_client_from_config(str(installed.kubeconfig))
     try:
         yield MarketKind(client, namespace)
     finally:
