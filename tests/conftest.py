@@ -9,4 +9,5 @@ pytest_plugins = [
     "tests.fixtures.cluster_layer",
     "tests.fixtures.snapshots",
     "tests.fixtures.management",
+    "tests.fixtures.operator_process",
 ]

@@ -156,8 +156,12 @@ class _TransitionsLock(LeaseLock):
     async def create(
         self, name: str, namespace: str, election_record: LeaderElectionRecord
     ) -> bool:
-        done = await self._limited(super().create(name, namespace, election_record), False)
-        return self._noted(done)
+        # That of the library passes an argument which its own client refuses.
+        lease = client.V1Lease(
+            metadata=client.V1ObjectMeta(name=name), spec=self.update_lease(election_record)
+        )
+        creating = self.api_instance.create_namespaced_lease(namespace, lease)
+        return self._noted(await self._limited(_done(creating), False))
 
     async def update(self, name: str, namespace: str, updated_record: LeaderElectionRecord) -> bool:
         if self.lost:
@@ -214,6 +218,11 @@ class _TransitionsLock(LeaseLock):
         except (OSError, TimeoutError, aiohttp.ClientError, ApiException) as error:
             _log.warning("lease_call_failed", why=repr(error))
             return otherwise
+
+
+async def _done(call: Awaitable[Any]) -> bool:
+    await call
+    return True
 
 
 def _no_answer() -> tuple[bool, ApiException]:
