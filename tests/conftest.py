@@ -10,4 +10,5 @@ pytest_plugins = [
     "tests.fixtures.snapshots",
     "tests.fixtures.management",
     "tests.fixtures.operator_process",
+    "tests.fixtures.images",
 ]
