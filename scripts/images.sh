@@ -45,8 +45,11 @@ done
 
 [ $# -gt 0 ] || set -- api matcher operator
 for image in "$@"; do
-    folder=images/$image
-    [ "$image" != operator ] || folder=operator
+    case $image in
+        api | matcher) folder=images/$image ;;
+        operator) folder=operator ;;
+        *) echo "there is no image $image: api, matcher, operator" >&2 && exit 2 ;;
+    esac
     echo "$prefix$image:$tag"
     docker build "${arguments[@]}" --tag "$prefix$image:$tag" --file "$context/$folder/Dockerfile" "$context"
 done
