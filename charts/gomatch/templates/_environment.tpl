@@ -13,7 +13,7 @@ GOMATCH_LOG_LEVEL: {{ .Values.logLevel | quote }}
   "GOMATCH_SERVER_KEY_FILE" "/etc/gomatch/credentials/server/key"
   "GOMATCH_CALLBACK_TOKEN_FILE" "/etc/gomatch/credentials/callback/token"
   "GOMATCH_QUEUE_LENGTH" "0"
-  "GOMATCH_BACKLOG_LIMIT" (.Values.backlogLimit | toString)
+  "GOMATCH_BACKLOG_LIMIT" (.Values.backlogLimit | int64 | toString)
   "GOMATCH_API_HOST" "0.0.0.0"
   "GOMATCH_API_PORT" "8080"
   "GOMATCH_CALLBACK_HOST" "0.0.0.0"

@@ -138,3 +138,17 @@ def test_a_changed_configuration_restarts_the_operator(helm: Helm) -> None:
 
     assert annotations(4) != annotations(5)
     assert annotations(4) == annotations(4)
+
+
+def test_large_numbers_stay_whole(helm: Helm) -> None:
+    values = {
+        "backlogLimit": 100_000_000,
+        "dev": {"postgresql": {"runAsUser": 1_000_680_000}},
+    }
+    documents = helm.render(values=values)
+    pods = pod_templates(documents)
+    assert pods["gomatch-postgresql"]["spec"]["securityContext"]["runAsUser"] == 1_000_680_000
+    passwd = named(documents, "ConfigMap", "gomatch-postgresql")["data"]["passwd"]
+    assert passwd.startswith("postgresql:x:1000680000:1000680000:")
+    (container,) = pods["gomatch-api"]["spec"]["containers"]
+    assert {"name": "GOMATCH_BACKLOG_LIMIT", "value": "100000000"} in container["env"]

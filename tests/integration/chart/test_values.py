@@ -75,6 +75,7 @@ def test_every_object_of_the_schema_is_closed_or_a_map_of_the_users() -> None:
         ({"postgresql": {"port": 0}}, "/postgresql/port"),
         ({"logLevel": "loud"}, "/logLevel"),
         ({"matcher": {"environment": {"PATH": "/"}}}, "/matcher/environment"),
+        ({"api": {"environment": {"GOMATCH_SERVER_KEY": "ab"}}}, "/api/environment"),
         ({"api": {"image": {"digest": "latest"}}}, "/api/image/digest"),
         ({"postgresql": {"host": "postgresql://db"}}, "/postgresql/host"),
         ({"api": {"extraVolumes": [{"name": "x", "hostPath": {"path": "/"}}]}}, "hostPath"),
@@ -146,7 +147,7 @@ def _paths_of(values: dict[str, Any], path: Path = ()) -> Iterator[Path]:
 
 
 def _is_free(path: Path, key: str) -> bool:
-    return key in ("requests", "limits", "behavior", "affinity")
+    return key in ("requests", "limits", "behavior", "affinity", "environment")
 
 
 def _paths_of_schema(schema: dict[str, Any], defaults: Any, path: Path = ()) -> Iterator[Path]:

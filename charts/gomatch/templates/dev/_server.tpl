@@ -13,7 +13,7 @@ gives the numeric user the name that such servers ask for.
 {{- $here := dict "root" $root "component" .server -}}
 {{- $metadata := merge (dict "name" $name) $here -}}
 {{- $script := $root.Files.Get (printf "files/dev/%s.sh" .server) -}}
-{{- $passwd := printf "%s:x:%v:%v::/data:/bin/sh" .server $server.runAsUser $server.runAsUser -}}
+{{- $passwd := printf "%s:x:%d:%d::/data:/bin/sh" .server (int64 $server.runAsUser) (int64 $server.runAsUser) -}}
 ---
 apiVersion: v1
 kind: ConfigMap
