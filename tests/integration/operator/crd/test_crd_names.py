@@ -22,6 +22,7 @@ def test_names_that_kubernetes_uses_elsewhere_are_taken(markets: MarketKind, nam
 @pytest.mark.parametrize(
     "name",
     ["1btc", "btc.usdt", "BTC-USDT", "btc_usdt", "btc-", "-btc", "a" * 41, "a" * 253, "a" * 254],
+    ids=lambda name: f"{name[:9]}-{len(name)}",
 )
 def test_any_other_name_is_refused_with_what_to_write(markets: MarketKind, name: str) -> None:
     with pytest.raises(Refused) as refused:
