@@ -20,7 +20,6 @@ Verb = Literal["get", "list", "create", "update", "patch", "delete"]
 Body = Mapping[str, Any]
 Propagation = Literal["Background", "Foreground", "Orphan"]
 
-_PAGE = 500
 _JSON = "application/json"
 _MERGE = "application/merge-patch+json"
 _JSON_PATCH = "application/json-patch+json"
@@ -32,7 +31,8 @@ class ClusterApi:
     ClusterUnavailable when there was no answer within ``timeout`` seconds.
 
     ``count`` is called with the verb of each call, as RBAC and the audit log name it. Writes of
-    whole objects are strict: a field that the API server does not know is refused.
+    whole objects are strict: a field that the API server does not know is refused. Lists are read
+    ``page`` objects at a time.
     """
 
     def __init__(
@@ -41,10 +41,12 @@ class ClusterApi:
         *,
         timeout: float,
         count: Callable[[Verb], None] = lambda verb: None,
+        page: int = 500,
     ) -> None:
         self._client = client
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._count = count
+        self._page = page
 
     async def close(self) -> None:
         await self._client.close()
@@ -62,7 +64,7 @@ class ClusterApi:
     ) -> AsyncIterator[dict[str, Any]]:
         """Of all namespaces if ``namespace`` is empty. Objects have no kind in a list."""
         query = {
-            "limit": str(_PAGE),
+            "limit": str(self._page),
             "labelSelector": label_selector,
             "fieldSelector": field_selector,
         }

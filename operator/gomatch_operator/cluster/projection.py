@@ -22,7 +22,8 @@ class _OwnerReferences:
         return [normal.plain(owner) for owner in live or [] if is_market(owner)] or None
 
     def restore(self, live: Any, desired: Any, owned: Any) -> Any:
-        del owned
+        if self.project(live, owned) == self.project(desired, owned):
+            return live
         others = [owner for owner in live or [] if not is_market(owner)]
         return [*others, *(desired or [])] or None
 

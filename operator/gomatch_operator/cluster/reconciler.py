@@ -84,8 +84,8 @@ class ClusterReconciler:
         try:
             live = await self._api.apply(kind, namespace, name, _annotated(wanted, uid=write.uid))
             live = await self._make_exact(wanted, live)
-        except ObjectInvalid:
-            if kind == "Deployment":
+        except ObjectInvalid as error:
+            if kind == "Deployment" or "immutable" not in str(error):
                 raise
             await self._make_anew(write)
             return

@@ -67,6 +67,7 @@ specs = st.fixed_dictionaries(
     },
 )
 market_names = st.from_regex(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", fullmatch=True)
+quick = settings(deadline=None, max_examples=50)
 operator_settings = st.sampled_from(
     [example_settings(PLAIN_SETTINGS), example_settings(FULL_SETTINGS)]
 )
@@ -89,6 +90,7 @@ def test_the_objects_are_those_of_the_snapshot(
 
 
 @given(name=market_names, spec=specs, config=operator_settings)
+@quick
 def test_names_are_valid_and_say_which_market(
     name: str, spec: dict[str, Any], config: OperatorSettings
 ) -> None:
@@ -103,6 +105,7 @@ def test_names_are_valid_and_say_which_market(
 
 
 @given(spec=specs, config=operator_settings)
+@quick
 def test_every_object_is_owned_by_its_market(
     spec: dict[str, Any], config: OperatorSettings
 ) -> None:
@@ -123,6 +126,7 @@ def test_every_object_is_owned_by_its_market(
 
 
 @given(spec=specs, config=operator_settings)
+@quick
 def test_the_same_market_gives_the_same_bytes(
     spec: dict[str, Any], config: OperatorSettings
 ) -> None:
@@ -134,6 +138,7 @@ def test_the_same_market_gives_the_same_bytes(
 
 
 @given(spec=specs, config=operator_settings)
+@quick
 def test_no_secret_is_in_a_config_map(spec: dict[str, Any], config: OperatorSettings) -> None:
     secrets = {
         f"GOMATCH_{name.upper()}"
@@ -150,7 +155,7 @@ def test_no_secret_is_in_a_config_map(spec: dict[str, Any], config: OperatorSett
 
 
 @given(spec=specs, config=operator_settings)
-@settings(max_examples=50)
+@quick
 def test_pods_are_selected_by_what_never_changes(
     spec: dict[str, Any], config: OperatorSettings
 ) -> None:
@@ -163,7 +168,7 @@ def test_pods_are_selected_by_what_never_changes(
 
 
 @given(spec=specs, config=operator_settings)
-@settings(max_examples=50)
+@quick
 def test_pods_are_restricted(spec: dict[str, Any], config: OperatorSettings) -> None:
     pod = _object(_desired(spec, config), "Deployment")["spec"]["template"]["spec"]
     (container,) = pod["containers"]

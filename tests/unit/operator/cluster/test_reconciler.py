@@ -1,0 +1,139 @@
+"""What the reconciler does with the answers of the API server that a real one seldom gives."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from kubernetes.aio.client import ApiClient, Configuration
+
+from gomatch_operator.cluster.api import Body, ClusterApi
+from gomatch_operator.cluster.reconciler import ClusterReconciler
+from gomatch_operator.desired import Desired, desired
+from gomatch_operator.errors import ObjectChanged, ObjectInvalid
+from gomatch_operator.watched import ObjectKey, Watched
+from tests.fixtures.example_markets import PLAIN_SPEC, example_market, example_settings
+
+MARKET = example_market()
+WANTED = desired(MARKET, example_settings(), image="gomatch-matcher:1")
+
+
+class MemoryApi(ClusterApi):
+    """Keeps objects as they are written. It has no manager of fields: ``apply`` adds to maps."""
+
+    def __init__(self) -> None:
+        super().__init__(ApiClient(Configuration()), timeout=1)
+        self.objects: dict[ObjectKey, dict[str, Any]] = {}
+        self.writes: list[str] = []
+        self.webhook: dict[str, Any] = {}
+        """Fields of the spec that are set whatever is written."""
+        self.conflicts = 0
+        """Updates that are refused, as the object has been changed meanwhile."""
+        self.refusal: Exception | None = None
+        """What ``apply`` raises."""
+
+    async def get(self, kind: str, namespace: str, name: str) -> dict[str, Any]:
+        return self.objects[ObjectKey(kind, namespace, name)]
+
+    async def create(self, kind: str, namespace: str, body: Body) -> dict[str, Any]:
+        return self._keep("create", ObjectKey(kind, namespace, body["metadata"]["name"]), body)
+
+    async def apply(self, kind: str, namespace: str, name: str, body: Body) -> dict[str, Any]:
+        if self.refusal is not None:
+            raise self.refusal
+        key = ObjectKey(kind, namespace, name)
+        before = self.objects[key]
+        merged = {**body, "spec": {**before.get("spec", {}), **body.get("spec", {})}}
+        return self._keep("apply", key, merged)
+
+    async def replace(self, kind: str, namespace: str, name: str, body: Body) -> dict[str, Any]:
+        if self.conflicts:
+            self.conflicts -= 1
+            self.writes.append("refused")
+            raise ObjectChanged("changed meanwhile", status=409)
+        return self._keep("replace", ObjectKey(kind, namespace, name), body)
+
+    async def delete(self, kind: str, namespace: str, name: str, **options: Any) -> None:
+        del options
+        self.writes.append("delete")
+        del self.objects[ObjectKey(kind, namespace, name)]
+
+    def _keep(self, verb: str, key: ObjectKey, body: Body) -> dict[str, Any]:
+        self.writes.append(verb)
+        version = str(len(self.writes))
+        metadata = {"uid": f"uid-{key.kind}", **body["metadata"], "resourceVersion": version}
+        spec = {**body.get("spec", {}), **(self.webhook if key.kind == "Service" else {})}
+        self.objects[key] = {**body, "metadata": metadata, "spec": spec}
+        return self.objects[key]
+
+
+DEPLOYMENT = ObjectKey("Deployment", "venue", "btc-usdt-matcher")
+
+
+class Setting:
+    def __init__(self) -> None:
+        self.api = MemoryApi()
+        self.watched = Watched(markets={MARKET.key: MARKET})
+        self.reconciler = ClusterReconciler(self.api, self.watched)
+
+    async def reconcile(self, wanted: Desired = WANTED) -> list[str]:
+        """Writes that it took."""
+        self.api.writes.clear()
+        for action in self.reconciler.plan(wanted, self.watched):
+            await self.reconciler.apply(action)
+        return self.api.writes
+
+
+@pytest.fixture
+def setting() -> Setting:
+    return Setting()
+
+
+def with_standby() -> Desired:
+    market = example_market({**PLAIN_SPEC, "standbys": 1})
+    return desired(market, example_settings(), image="gomatch-matcher:1")
+
+
+async def test_what_a_webhook_changes_is_written_once_and_then_left(setting: Setting) -> None:
+    setting.api.webhook = {"publishNotReadyAddresses": False}
+
+    assert await setting.reconcile() == ["create"] * 5
+    assert await setting.reconcile() == []
+
+
+async def test_an_update_is_tried_again_when_the_object_was_changed_meanwhile(
+    setting: Setting,
+) -> None:
+    await setting.reconcile()
+    setting.api.objects[DEPLOYMENT]["spec"]["paused"] = True
+    setting.api.conflicts = 2
+
+    writes = await setting.reconcile(with_standby())
+
+    assert writes == ["apply", "refused", "refused", "replace"]
+    assert "paused" not in setting.api.objects[DEPLOYMENT]["spec"]
+
+
+async def test_an_object_that_changes_all_the_time_is_left_for_later(setting: Setting) -> None:
+    await setting.reconcile()
+    setting.api.objects[DEPLOYMENT]["spec"]["paused"] = True
+    setting.api.conflicts = 1_000
+
+    with pytest.raises(ObjectChanged):
+        await asyncio.wait_for(setting.reconcile(with_standby()), timeout=10)
+
+    assert len(setting.api.writes) < 10
+
+
+async def test_an_object_is_not_deleted_because_what_is_wanted_is_refused(
+    setting: Setting,
+) -> None:
+    await setting.reconcile()
+    setting.api.refusal = ObjectInvalid("spec.ports[0].port: must be 1 to 65535", status=422)
+    moved = example_settings().model_copy(update={"namespace": "elsewhere"})
+
+    with pytest.raises(ObjectInvalid):
+        await setting.reconcile(desired(MARKET, moved, image="gomatch-matcher:1"))
+
+    assert "delete" not in setting.api.writes
