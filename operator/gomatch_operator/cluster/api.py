@@ -14,7 +14,7 @@ from kubernetes.aio.client import ApiClient
 from gomatch_operator import names
 from gomatch_operator.cluster.failures import failure
 from gomatch_operator.cluster.resources import RESOURCES
-from gomatch_operator.errors import ClusterUnavailable
+from gomatch_operator.errors import ClusterUnavailable, ObjectChanged
 
 Verb = Literal["get", "list", "create", "update", "patch", "delete"]
 Body = Mapping[str, Any]
@@ -135,10 +135,16 @@ class ClusterApi:
     async def patch_status(
         self, kind: str, namespace: str, name: str, status: Body, *, uid: str
     ) -> dict[str, Any]:
-        """Merge ``status`` into that of the object with this uid; null removes a field. Raises
-        ObjectChanged when it is another object now."""
-        patch = {"metadata": {"uid": uid}, "status": status}
-        return await self.merge_patch(kind, namespace, name, patch, subresource="status")
+        """Merge ``status`` into that of the object; null removes a field. Raises ObjectChanged
+        when the object turns out to be another than the one with ``uid``, made under its name
+        meanwhile: the API server has no precondition for this, so the next reconcile of that one
+        has to correct its status."""
+        body = await self.merge_patch(
+            kind, namespace, name, {"status": status}, subresource="status"
+        )
+        if body["metadata"]["uid"] != uid:
+            raise ObjectChanged(f"{kind} {namespace}/{name} was deleted and made anew")
+        return body
 
     async def delete(
         self,

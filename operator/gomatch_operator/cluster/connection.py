@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
+from yaml import YAMLError
 
 from gomatch.errors import ConfigurationError
 
@@ -22,7 +23,7 @@ async def connect(kubeconfig: Path | None = None, *, connections: int = 32) -> A
             config.load_incluster_config(configuration)
         else:
             await config.load_kube_config(str(kubeconfig), client_configuration=configuration)
-    except (config.ConfigException, OSError, ValueError) as error:
+    except (config.ConfigException, OSError, ValueError, YAMLError) as error:
         source = kubeconfig or "the pod's ServiceAccount"
         raise ConfigurationError(f"no access to Kubernetes by {source}: {error}") from error
     client = ApiClient(configuration)

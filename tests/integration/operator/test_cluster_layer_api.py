@@ -65,11 +65,14 @@ async def test_each_call_is_counted_by_its_verb(layer: ClusterLayer, calls: Coun
     )
     last = await layer.api.get("ConfigMap", layer.namespace, "a")
     await layer.api.replace("ConfigMap", layer.namespace, "a", {**last, "data": {"z": "4"}})
-    after = [each["data"] async for each in layer.api.list("ConfigMap", layer.namespace)][0]
+    after = [
+        each["data"]
+        async for each in layer.api.list("ConfigMap", layer.namespace, label_selector="made=here")
+    ]
     await layer.api.delete("ConfigMap", layer.namespace, "a", uid=body["metadata"]["uid"])
 
     assert last["data"] == {"x": "2", "y": "3"}
-    assert after == {"z": "4"}
+    assert after == [{"z": "4"}]
     assert calls == {"create": 1, "patch": 2, "get": 1, "update": 1, "list": 1, "delete": 1}
 
 
@@ -100,7 +103,7 @@ async def test_only_the_object_that_is_meant_is_written(layer: ClusterLayer) -> 
         )
 
 
-async def test_a_status_is_written_to_the_market_that_is_meant(layer: ClusterLayer) -> None:
+async def test_a_status_is_merged_and_one_of_another_market_is_told(layer: ClusterLayer) -> None:
     layer.make_market()
     market = await layer.api.get(names.KIND, layer.namespace, NAME)
     uid = market["metadata"]["uid"]
