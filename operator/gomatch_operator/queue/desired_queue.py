@@ -9,7 +9,7 @@ from gomatch_operator.market import Queue
 
 USUAL_LENGTH = Queue().max_length
 """Batches. One policy gives it to every market's queue; only other lengths need one of their own,
-as each policy costs the broker time for every queue that it has: see docs/adr."""
+as each policy costs the broker time for every queue (docs/adr/0010)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
