@@ -70,7 +70,7 @@ class HttpProtocol(HttpToolsProtocol):
     """``http`` of uvicorn: see ``http_protocol``. Its requests have an HttpExchange under
     EXCHANGE_EXTENSION."""
 
-    drain = Drain()
+    drain: Drain
     _discarded = 0
     _head_bytes = 0
     _in_head = False
@@ -124,7 +124,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _close_unused(self) -> None:
         cycle: Any = self.cycle
-        if cycle is None and not self.transport.is_closing():
+        # It leaves the server's connections when it becomes a WebSocket.
+        if cycle is None and self in self.connections and not self.transport.is_closing():
             self.transport.close()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
@@ -153,4 +154,4 @@ class HttpProtocol(HttpToolsProtocol):
 
 def http_protocol(drain: Drain) -> type[HttpProtocol]:
     """To pass as ``http`` to uvicorn: once ``drain`` has begun, each answer ends its connection."""
-    return type("DrainedHttpProtocol", (HttpProtocol,), {"drain": drain})
+    return type("BoundHttpProtocol", (HttpProtocol,), {"drain": drain})

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import Iterator
-from contextlib import suppress
 
 import uvicorn
 from fastapi import FastAPI
 
 from gomatch_api.app import create_app
-from gomatch_api.http_protocol import HttpProtocol, http_protocol
+from gomatch_api.http_protocol import http_protocol
 from gomatch_api.listening import HostedServer, bind
 from gomatch_api.services import Services
 from gomatch_api.shortcut import HotShortcut
@@ -27,12 +24,11 @@ class ApiServer:
 
     def __init__(self, services: Services, *, host: str, port: int) -> None:
         self._drain = services.drain
-        protocol = http_protocol(services.drain)
-        self._server = _Server(
+        self._server = HostedServer(
             uvicorn.Config(
                 _application(services),
                 loop="none",
-                http=protocol,
+                http=http_protocol(services.drain),
                 # Nothing here asks for a client's address.
                 proxy_headers=False,
                 lifespan="off",
@@ -43,8 +39,7 @@ class ApiServer:
                 backlog=BACKLOG,
                 timeout_graceful_shutdown=GRACE_SECONDS,
                 **uvicorn_options(services.settings),
-            ),
-            protocol,
+            )
         )
         self._socket = bind(host, port)
         self._task: asyncio.Task[None] | None = None
@@ -70,43 +65,7 @@ class ApiServer:
         self._socket.close()
 
 
-class _Server(HostedServer):
-    def __init__(self, config: uvicorn.Config, protocol: type[HttpProtocol]) -> None:
-        super().__init__(config)
-        self._protocol = protocol
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Also serves connections that the kernel has made and nobody has taken yet: closing the
-        listener would reset them."""
-        adopting = [
-            asyncio.create_task(self._adopt(connection))
-            for listener in sockets or []
-            for connection in _waiting(listener)
-        ]
-        # Closes the listeners before it waits for anything.
-        await super().shutdown(sockets)
-        await asyncio.gather(*adopting)
-
-    async def _adopt(self, connection: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-
-        def protocol() -> HttpProtocol:
-            return self._protocol(
-                config=self.config, server_state=self.server_state, app_state={}, _loop=loop
-            )
-
-        _, made = await loop.connect_accepted_socket(protocol, connection)
-        made.shutdown()
-
-
 def _application(services: Services) -> FastAPI | HotShortcut:
     app = create_app(services)
     # Traced requests go through the middleware that traces them.
     return app if services.tracing.enabled else HotShortcut(app)
-
-
-def _waiting(listener: socket.socket) -> Iterator[socket.socket]:
-    """What has connected so far."""
-    with suppress(BlockingIOError):
-        while True:
-            yield listener.accept()[0]

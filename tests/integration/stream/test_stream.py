@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import msgspec
 import pytest
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 
 from gomatch.engine import CancelAll, NewOrder, OrderType, Reason, Side
 from gomatch_api.stream.limits import StreamLimits
@@ -348,7 +348,7 @@ async def test_at_shutdown_requests_are_answered_and_then_everybody_is_told() ->
         await client.say(op="cancel", id=1, order_id=f"{SYMBOL}-1")
         await until(lambda: len(site.entry.begun) == 1)
         site.server.should_exit = True
-        with suppress(OSError):
+        with suppress(OSError, InvalidMessage):
             while True:
                 async with site.connect():
                     await asyncio.sleep(0)

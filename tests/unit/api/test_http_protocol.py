@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx
 import pytest
@@ -12,9 +12,10 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.routing import Route
 
+from gomatch_api import http_protocol
 from gomatch_api.asgi import HotEndpoint, HotRequest
 from gomatch_api.auth import Principal
-from gomatch_api.http_protocol import HttpProtocol
+from gomatch_api.drain import Drain
 from gomatch_api.metrics import ApiMetrics
 from gomatch_api.shortcut import HotShortcut
 from tests.unit.api.doubles import principal
@@ -39,7 +40,7 @@ async def named(request: HotRequest) -> tuple[int, object]:
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[int]:
+async def serving(drain: Drain | None = None) -> AsyncIterator[int]:
     def endpoint(handler: object, name: str) -> HotEndpoint:
         return HotEndpoint(
             handler,  # type: ignore[arg-type]
@@ -55,7 +56,11 @@ async def serving() -> AsyncIterator[int]:
         Route("/v1/orders/{order_id}", endpoint(named, "cancel"), methods=["DELETE"]),
     ]
     config = uvicorn.Config(
-        HotShortcut(app), http=HttpProtocol, lifespan="off", log_config=None, port=0
+        HotShortcut(app),
+        http=http_protocol.http_protocol(drain or Drain()),
+        lifespan="off",
+        log_config=None,
+        port=0,
     )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
@@ -70,6 +75,7 @@ async def serving() -> AsyncIterator[int]:
 
 HEAD = b"POST /v1/orders HTTP/1.1\r\nhost: x\r\nauthorization: Bearer a.b\r\n"
 JSON = b"content-type: application/json\r\n"
+WHOLE = HEAD + JSON + b"content-length: 2\r\n\r\n{}"
 
 
 async def exchange(port: int, *parts: bytes, answers: int = 1) -> bytes:
@@ -178,3 +184,68 @@ async def test_paths_that_are_nearly_hot_get_the_applications_answer() -> None:
             ("POST", "/v1/other", 404),
         ):
             assert (await client.request(method, path)).status_code == status, path
+
+
+async def test_each_answer_ends_its_connection_once_the_replica_is_to_stop() -> None:
+    drain = Drain()
+    async with serving(drain) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(WHOLE)
+        kept = await reader.readuntil(b'"}')
+        assert b"connection: close" not in kept
+        drain.begin()
+        writer.write(WHOLE)
+        async with asyncio.timeout(10):
+            ended = await reader.read()
+        assert ended.startswith(b"HTTP/1.1 200")
+        assert b"connection: close" in ended
+        writer.close()
+
+
+async def test_a_connection_made_just_before_the_stop_gets_its_first_request_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_protocol, "FIRST_REQUEST_SECONDS", 60)
+    drain = Drain()
+    async with AsyncExitStack() as stack:
+        port = await stack.enter_async_context(serving(drain))
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        stopping = await stop_with_connections(stack, drain, port)
+        writer.write(WHOLE)
+        async with asyncio.timeout(20):
+            assert (await reader.read()).startswith(b"HTTP/1.1 200")
+            await stopping
+        writer.close()
+
+
+async def test_a_connection_without_a_request_does_not_hold_up_the_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_protocol, "FIRST_REQUEST_SECONDS", 0.05)
+    drain = Drain()
+    async with AsyncExitStack() as stack:
+        port = await stack.enter_async_context(serving(drain))
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        stopping = await stop_with_connections(stack, drain, port)
+        async with asyncio.timeout(20):
+            assert await reader.read() == b""
+            await stopping
+        writer.close()
+
+
+async def stop_with_connections(
+    stack: AsyncExitStack, drain: Drain, port: int
+) -> asyncio.Task[None]:
+    """Returns once the listener is gone."""
+    # Once this is answered, the connections made before it have been taken.
+    await exchange(port, WHOLE)
+    drain.begin()
+    stopping = asyncio.create_task(stack.aclose())
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except ConnectionError:
+                return stopping
+            writer.transport.abort()
+            await asyncio.sleep(0.005)
