@@ -122,6 +122,7 @@ async def test_no_request_is_lost_while_a_replica_stops(
             enough.set()
         looking.cancel()
         assert await stream == 1012
-        assert set(answers) == {200}
+        # 202: the result took longer than a client waits for.
+        assert set(answers) <= {200, 202}
         head = await head_of(database_url, "BTC-USDT")
         assert head.accepted == answers.total() + 1
