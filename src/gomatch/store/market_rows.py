@@ -18,9 +18,14 @@ NO_LIMIT = 1 << 62
 """Of the backlog, for what has to get in however many commands wait."""
 
 _INSERT = f"""
-INSERT INTO markets (symbol, definition, managed_by, created_at)
-VALUES ($1, $2::text::jsonb, $3, gomatch_now())
-    ON CONFLICT (symbol) DO NOTHING RETURNING {MARKET_COLUMNS}
+WITH made AS (
+     INSERT INTO markets (symbol, definition, managed_by, created_at)
+     VALUES ($1, $2::text::jsonb, $3, gomatch_now())
+         ON CONFLICT (symbol) DO NOTHING RETURNING *),
+     counter AS (INSERT INTO intake (market_id) SELECT market_id FROM made),
+     head AS (INSERT INTO heads (market_id) SELECT market_id FROM made),
+     lease AS (INSERT INTO leases (market_id) SELECT market_id FROM made)
+SELECT {MARKET_COLUMNS} FROM made
 """  # noqa: S608
 _LOCK = f"SELECT {MARKET_COLUMNS} FROM markets WHERE market_id = $1 FOR UPDATE"  # noqa: S608
 _ACCEPT = "SELECT * FROM gomatch_accept($1, $2, $3, $4, '{}', '{}', '{}', '{}', '{}')"
@@ -43,8 +48,6 @@ async def insert_market(
     if row is None:
         return None
     record = read_market(row)
-    for table in ("intake", "heads", "leases"):
-        await connection.execute(f"INSERT INTO {table} (market_id) VALUES ($1)", record.market_id)  # noqa: S608
     await enter(connection, record.market_id, commands, backlog_limit=len(commands))
     return record
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from gomatch.store import (
     Batch,
@@ -13,6 +14,33 @@ from gomatch.store import (
     TradeRow,
 )
 from tests.integration.store.rows import batch
+
+
+async def commit_as_before(connection: Any, batch: Batch) -> bool:
+    """As matchers that know no migration after 4: no reason is given. Returns False when fenced."""
+    done: bool = await connection.fetchval(
+        f"SELECT gomatch_commit({', '.join(f'${n}' for n in range(1, 20))})",
+        batch.market_id,
+        batch.epoch,
+        batch.previous_sequence,
+        batch.previous_chain,
+        batch.first_number,
+        batch.last_number,
+        batch.first_sequence,
+        batch.last_sequence,
+        batch.time,
+        batch.rules_version,
+        batch.events,
+        batch.chain,
+        batch.state,
+        batch.last_price,
+        batch.skipped,
+        batch.new_orders,
+        batch.order_updates,
+        batch.trades,
+        batch.sources,
+    )
+    return done
 
 
 class LedMarket:

@@ -10,8 +10,8 @@ import pytest
 
 from gomatch.engine import Reason, TradingState
 from gomatch.errors import CommitRefused, Fenced, StoreError, StoreUnavailable
-from gomatch.store import Batch, Claims, Journal, Markets, Orders, OrderStatus, Trades
-from tests.integration.store.led import LedMarket
+from gomatch.store import Claims, Journal, Markets, Orders, OrderStatus, Trades
+from tests.integration.store.led import LedMarket, commit_as_before
 from tests.integration.store.rows import order_row, trade_row, update_row
 
 
@@ -177,37 +177,12 @@ async def test_a_matcher_of_the_version_before_commits_and_leaves_no_wrong_reaso
     """It calls the function without a reason."""
     await led.commit(replace(led.next(), state_reason=Reason.MANUAL))
 
-    async def commit(batch: Batch) -> bool:
-        done: bool = await pool.fetchval(
-            f"SELECT gomatch_commit({', '.join(f'${n}' for n in range(1, 20))})",
-            batch.market_id,
-            batch.epoch,
-            batch.previous_sequence,
-            batch.previous_chain,
-            batch.first_number,
-            batch.last_number,
-            batch.first_sequence,
-            batch.last_sequence,
-            batch.time,
-            batch.rules_version,
-            batch.events,
-            batch.chain,
-            batch.state,
-            batch.last_price,
-            batch.skipped,
-            batch.new_orders,
-            batch.order_updates,
-            batch.trades,
-            batch.sources,
-        )
-        return done
-
     written = replace(
         led.next(new_orders=[order_row(led.market_id, 2)], trades=[trade_row(led.market_id, 2)]),
         state=TradingState.HALTED,
     )
-    assert await commit(written)
-    assert not await commit(written)
+    assert await commit_as_before(pool, written)
+    assert not await commit_as_before(pool, written)
     assert len(await Journal(pool).rows(led.market_id, 0)) == 2
     assert await Orders(pool).get(led.market_id, 2) is not None
     market = await Claims(pool).observe_one("BTC-USDT")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import asyncpg
 import pytest
@@ -10,7 +11,8 @@ import pytest
 from gomatch.errors import SchemaMismatch, StoreUnavailable
 from gomatch.store import Markets, check_schema, connect_pool, migrate, migrations
 from gomatch.store.migrations import packaged
-from tests.integration.store.rows import DEFINITION
+from tests.integration.store.led import LedMarket, commit_as_before
+from tests.integration.store.rows import DEFINITION, order_row
 
 NAMES = [f"{migration.version:04d}_{migration.name}" for migration in packaged()]
 NEWEST = packaged()[-1].version
@@ -110,6 +112,28 @@ async def test_a_database_in_use_is_brought_forward_with_what_it_holds(
         assert await migrate(empty_database_url) == NAMES[4:]
         await check_schema(pool)
         assert await Markets(pool).get(DEFINITION.symbol) == record
+
+
+async def test_a_matcher_of_the_build_before_commits_on_while_its_database_is_migrated(
+    empty_database_url: str, build_before: pytest.MonkeyPatch
+) -> None:
+    await migrate(empty_database_url)
+    async with await connect_pool(
+        empty_database_url, size=1, timeout=10, application="tests"
+    ) as pool:
+        market = await Markets(pool).create(DEFINITION)
+        led = LedMarket(empty_database_url, market.market_id)
+        await led.lead("before")
+        for known in (4, NEWEST):
+            assert await pool.fetchval("SELECT max(version) FROM schema_migrations") == known
+            written = led.next()
+            row = order_row(market.market_id, written.last_number)
+            assert await commit_as_before(pool, replace(written, new_orders=[row]))
+            led.position = (written.last_number, written.last_sequence, written.chain)
+            build_before.undo()
+            await migrate(empty_database_url)
+        await led.leadership.renew(led.market_id, led.epoch, 60)
+        await led.close()
 
 
 async def test_a_migration_gives_up_soon_where_somebody_reads_for_long(
