@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: install up test lint bench images format proto lock clean
+.PHONY: install up test e2e lint bench images format proto lock clean
 
 install: .venv/.installed
 
@@ -15,6 +15,9 @@ up: install
 
 test: install
 	scripts/test.sh
+
+e2e: install
+	scripts/e2e.sh $(if $(BOOTSTRAP),--bootstrap)
 
 lint: install
 	scripts/lint.sh

@@ -1,8 +1,8 @@
 """One kind cluster for the whole run. Docker has to answer; see `make e2e`.
 
 pytest-kind's options say what is used: ``--kind-image``, ``--kind-bin``, ``--kind-kubectl-bin``,
-``--cluster-name``, and ``--keep-cluster``, which also uses the cluster of the run before. What is
-not given is made here.
+``--cluster-name``, and ``--keep-cluster``, which also uses the cluster of the run before. Images
+that are not given are made here.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ from tests.fixtures.programs import SCRIPTS, built_programs
 
 _TEST_SECONDS = 900  # the first one waits for the cluster
 _IMAGE_SECONDS = 1800.0
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--servers-image", help="Image with RabbitMQ, PostgreSQL 17 and Valkey.")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -59,13 +63,23 @@ def cluster(
 @pytest.fixture(scope="session")
 def python_image(request: pytest.FixtureRequest, cluster: Cluster) -> str:
     """An image with Python that all nodes have."""
-    image = request.config.getoption("--base-image", None) or _made("base-image.sh")
-    cluster.load_images(image)
-    return str(image)
+    return _loaded(cluster, request.config.getoption("--base-image") or _made("base-image.sh"))
+
+
+@pytest.fixture(scope="session")
+def servers_image(request: pytest.FixtureRequest, cluster: Cluster) -> str:
+    """An image with RabbitMQ, PostgreSQL and Valkey that all nodes have."""
+    given = request.config.getoption("--servers-image")
+    return _loaded(cluster, given or _made("servers-image.sh"))
 
 
 def _program(given: str | None, name: str, *, built_as: str) -> Path:
     return Path(given).absolute() if given else built_programs(built_as) / name
+
+
+def _loaded(cluster: Cluster, image: str) -> str:
+    cluster.load_images(image)
+    return image
 
 
 def _made(script: str) -> str:

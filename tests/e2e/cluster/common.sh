@@ -1,7 +1,8 @@
 # What the scripts here share; it is sourced, not run.
+# shellcheck shell=bash disable=SC2034
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/gomatch
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-repository=kube.local # of images made here; kind.yaml names it too
+repository=kube.local # of images made here; tests/fixtures/kind.py names it too
 
 # step SECONDS-AT-ITS-START WHAT
 step() { printf '%5ds  %s\n' $((SECONDS - $1)) "$2" >&2; }
@@ -22,7 +23,8 @@ have() {
 # Where this machine gets its Debian packages from.
 debian_mirror() {
     local mirror
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep '/debian/*$' | sort -u | head -1)
+    # shellcheck disable=SC2016
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep '/debian/*$' | sort -u | sed -n 1p)
     [ -n "$mirror" ] || fail "this machine's package sources name no Debian mirror"
     echo "$mirror"
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# A Docker daemon of our own, with its data in the cache and its own socket. Usage: docker.sh start|stop|address
-# `start` prints the address for DOCKER_HOST when it answers; `stop` ends the one that `start` began, by its pid.
+# A Docker daemon of our own, with its data in the cache and its own socket. Usage: docker.sh start|stop|running
+# `start` prints the address for DOCKER_HOST when it answers, `running` prints it if it runs already; `stop` ends the
+# one that `start` began, by its pid.
 set -euo pipefail
 # shellcheck source=tests/e2e/cluster/common.sh
 . "$(dirname "$0")/common.sh"
@@ -48,6 +49,6 @@ case ${1:-} in
         echo "$address"
         ;;
     stop) stop ;;
-    address) echo "$address" ;;
-    *) fail "usage: docker.sh start|stop|address" ;;
+    running) ! running || echo "$address" ;;
+    *) fail "usage: docker.sh start|stop|running" ;;
 esac

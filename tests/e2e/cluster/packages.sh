@@ -16,7 +16,7 @@ if recent_docker && have mmdebstrap iptables openssl; then
     exit 0
 fi
 [ "$(id -u)" = 0 ] || fail "Docker and mmdebstrap have to be installed by root"
-have apt-get && [ -r "$keyring" ] || fail "only Debian has the packages to install here"
+if ! have apt-get || [ ! -r "$keyring" ]; then fail "only Debian has the packages to install here"; fi
 
 mkdir -p "$folder"
 exec 9>"$folder/.lock"
