@@ -13,6 +13,8 @@ from kubernetes.aio.client import ApiClient
 from gomatch.cache import RedisClient
 from gomatch.concurrency import run_until_first
 from gomatch.credentials import Endpoint
+from gomatch.errors import SchemaMismatch, StoreUnavailable
+from gomatch.observability import logs
 from gomatch_operator.cache.keeper import MirrorKeeper
 from gomatch_operator.cache.reconciler import CacheReconciler
 from gomatch_operator.cache.stale_watch import StaleWatch
@@ -40,6 +42,8 @@ from gomatch_operator.sweep import Sweep, SweepParts
 from gomatch_operator.watched import Watched
 from gomatch_operator.watching import Arrivals, Canary, Listing, Watch
 from gomatch_operator.work import KeyedQueue, Workers
+
+_log = logs.get(__name__)
 
 
 class Operator:
@@ -104,11 +108,13 @@ class Operator:
         metrics.leading.set(1)
         async with AsyncExitStack() as stack:
             stack.callback(metrics.leading.set, 0)
-            reconciler, sweep = self._reconciling(stack, watched, work)
+            source = self._source(stack)
+            reconciler, sweep = self._reconciling(stack, source, watched, work)
 
             async def work_off() -> None:
                 # Before everything is known, all would look as if it were missing.
                 await listing.complete.wait()
+                await self._begin_term(source)
                 workers = Workers(
                     work, reconciler.reconcile, count=settings.workers, metrics=metrics
                 )
@@ -118,16 +124,31 @@ class Operator:
                 watch.run(arrivals), listing.run(), work_off(), self._canary.run()
             )
 
+    async def _begin_term(self, source: ClaimsSource) -> None:
+        """An older operator that still runs, frozen perhaps, writes no more from here on."""
+        installation = self._settings.installation
+        try:
+            claims = await source.claims()
+            await self._leadership.outlast(await claims.recorded_term(installation))
+            await claims.begin_term(installation, self._leadership.term)
+        except (StoreUnavailable, SchemaMismatch) as error:
+            # Each write will do the same, once there is an answer.
+            _log.warning("term_not_begun", why=str(error))
+
+    def _source(self, stack: AsyncExitStack) -> ClaimsSource:
+        postgres = self._settings.servers.postgres
+        source = ClaimsSource(
+            Endpoint(postgres.url, postgres.credentials), timeout=self._settings.request_timeout
+        )
+        stack.push_async_callback(source.close)
+        return source
+
     def _reconciling(
-        self, stack: AsyncExitStack, watched: Watched, work: KeyedQueue
+        self, stack: AsyncExitStack, source: ClaimsSource, watched: Watched, work: KeyedQueue
     ) -> tuple[MarketReconciler, Sweep]:
         settings, metrics, leadership = self._settings, self._metrics, self._leadership
         timeout = settings.request_timeout
         servers = settings.servers
-        source = ClaimsSource(
-            Endpoint(servers.postgres.url, servers.postgres.credentials), timeout=timeout
-        )
-        stack.push_async_callback(source.close)
         management = ManagementApi(
             servers.rabbitmq.management_url,
             vhost=servers.rabbitmq.vhost,

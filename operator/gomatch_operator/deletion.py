@@ -271,10 +271,13 @@ async def clean_leftovers(parts: DeletionParts) -> None:
     installation, term = parts.settings.installation, parts.leadership.term
     for leftover in await claims.leftovers(installation):
         queue, cache = leftover.queue, leftover.cache
-        if not leftover.exists:
-            await claims.begin_term(installation, term)
-            queue = queue and await _removed(parts.queue.remove, leftover.symbol)
-            cache = cache and await _removed(parts.mirror.remove, leftover.symbol)
+        await claims.begin_term(installation, term)
+        if queue and not leftover.exists:
+            queue = await _removed(parts.queue.remove, leftover.symbol)
+        if cache:
+            # Also of a market that exists again: a mirror of the one before may be of a higher
+            # epoch, and its leader cannot write over that.
+            cache = await _removed(parts.mirror.remove, leftover.symbol)
         await claims.forget_leftovers(
             installation, leftover.symbol, queue=queue, cache=cache, term=term
         )

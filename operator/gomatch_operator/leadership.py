@@ -26,6 +26,7 @@ from gomatch.observability import logs
 from gomatch_operator.errors import LeadershipLost
 
 _log = logs.get(__name__)
+_ATTEMPTS = 5
 
 
 class OperatorLeadership:
@@ -56,6 +57,12 @@ class OperatorLeadership:
     def term(self) -> int:
         """The Lease's number of transitions since this process holds it."""
         return self._lock.transitions
+
+    async def outlast(self, term: int) -> None:
+        """Have a term above ``term``, which is known from elsewhere: somebody deleted the Lease,
+        and its number began anew. Raises LeadershipLost when that cannot be written."""
+        if self.term <= term and not await self._lock.raise_transitions(term + 1):
+            raise LeadershipLost(f"the Lease's term could not be raised above {term}")
 
     def require(self) -> None:
         """Raises LeadershipLost unless this process holds the Lease now, by its own clock."""
@@ -187,6 +194,24 @@ class _TransitionsLock(LeaseLock):
         spec.lease_transitions = transitions
         self._wanted = transitions
         return spec
+
+    async def raise_transitions(self, number: int) -> bool:
+        async def write() -> bool:
+            lease = await self.api_instance.read_namespaced_lease(self.name, self.namespace)
+            if lease.spec is None or lease.spec.holder_identity != self.identity:
+                return False
+            lease.spec.lease_transitions = number
+            await self.api_instance.replace_namespaced_lease(
+                name=self.name, namespace=self.namespace, body=lease
+            )
+            return True
+
+        # A renewal at the same moment makes one of the two fail: then once more.
+        for _ in range(_ATTEMPTS):
+            if await self._limited(write(), False):
+                self.transitions = number
+                return True
+        return False
 
     async def release(self) -> None:
         """Let the next one take it at once. Nothing happens when it is not ours any more."""

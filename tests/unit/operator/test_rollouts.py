@@ -1,0 +1,95 @@
+"""A new default image reaches a few Markets at a time, and stops where one fails with it."""
+
+from __future__ import annotations
+
+from gomatch_operator.market import MarketKey
+from gomatch_operator.rollouts import Rollouts
+from gomatch_operator.watched import DeploymentStatus
+
+OLD, NEW, OWN = "matcher:1", "matcher:2", "special:7"
+MARKETS = [MarketKey("trading", f"m{number}") for number in range(4)]
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def rollouts(clock: Clock, *, at_once: int = 2) -> Rollouts:
+    return Rollouts(target=NEW, max_concurrent=at_once, deadline=300, clock=clock)
+
+
+def settled(image: str) -> DeploymentStatus:
+    return DeploymentStatus(image=image, desired=1, updated=1, ready=1, total=1)
+
+
+def under_way(image: str) -> DeploymentStatus:
+    return DeploymentStatus(image=image, desired=1, updated=1, ready=0, total=2)
+
+
+def test_only_so_many_take_it_at_once() -> None:
+    rolling = rollouts(Clock())
+    answers = [rolling.image_for(key, own="", current=OLD) for key in MARKETS]
+    assert [image for image, _ in answers] == [NEW, NEW, OLD, OLD]
+    assert answers[2][1] is not None
+    assert answers[2][1].reason == "RolloutPending"
+    assert rolling.admissible() == []
+
+
+def test_the_next_goes_when_one_is_ready() -> None:
+    rolling = rollouts(Clock())
+    for key in MARKETS:
+        rolling.image_for(key, own="", current=OLD)
+    rolling.look(MARKETS[0], under_way(NEW), own="")
+    assert rolling.admissible() == []
+    rolling.look(MARKETS[0], settled(NEW), own="")
+    assert rolling.admissible() == [MARKETS[2]]
+    assert rolling.image_for(MARKETS[2], own="", current=OLD) == (NEW, None)
+    assert rolling.admissible() == []
+
+
+def test_one_that_does_not_become_ready_stops_the_others() -> None:
+    clock = Clock()
+    rolling = rollouts(clock, at_once=1)
+    rolling.image_for(MARKETS[0], own="", current=OLD)
+    rolling.look(MARKETS[0], under_way(NEW), own="")
+    clock.now = 301.0
+    image, fault = rolling.image_for(MARKETS[1], own="", current=OLD)
+    assert image == OLD
+    assert fault is not None
+    assert fault.reason == "RolloutBlocked"
+    assert "m0" in fault.message
+    assert rolling.admissible() == []
+
+
+def test_a_blocked_rollout_goes_on_once_that_one_is_ready() -> None:
+    clock = Clock()
+    rolling = rollouts(clock, at_once=1)
+    rolling.image_for(MARKETS[0], own="", current=OLD)
+    clock.now = 301.0
+    rolling.image_for(MARKETS[1], own="", current=OLD)
+    rolling.look(MARKETS[0], settled(NEW), own="")
+    assert rolling.admissible() == [MARKETS[1]]
+
+
+def test_a_new_market_and_one_with_an_image_of_its_own_never_wait() -> None:
+    rolling = rollouts(Clock(), at_once=1)
+    rolling.image_for(MARKETS[0], own="", current=OLD)
+    assert rolling.image_for(MARKETS[1], own="", current="") == (NEW, None)
+    assert rolling.image_for(MARKETS[2], own=OWN, current=OLD) == (OWN, None)
+
+
+def test_a_rollout_that_was_under_way_before_a_restart_counts() -> None:
+    rolling = rollouts(Clock(), at_once=1)
+    rolling.look(MARKETS[0], under_way(NEW), own="")
+    assert rolling.image_for(MARKETS[1], own="", current=OLD)[0] == OLD
+
+
+def test_a_market_that_is_deleted_makes_room() -> None:
+    rolling = rollouts(Clock(), at_once=1)
+    rolling.image_for(MARKETS[0], own="", current=OLD)
+    rolling.image_for(MARKETS[1], own="", current=OLD)
+    rolling.forget(MARKETS[0])
+    assert rolling.admissible() == [MARKETS[1]]
