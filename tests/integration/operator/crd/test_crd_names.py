@@ -29,6 +29,7 @@ def test_any_other_name_is_refused_with_what_to_write(markets: MarketKind, name:
         markets.tried(MINIMAL, name=name)
 
     assert refused.value.lines[-1] == (
-        '<nil>: Invalid value: "object": metadata.name names the market\'s objects: write 1 to 40 '
-        'of a-z, 0-9 and "-", beginning with a letter and not ending with "-", such as btc-usdt'
+        'metadata.name: Invalid value: "object": the market\'s objects are called by it: write '
+        '1 to 40 of a-z, 0-9 and "-", beginning with a letter and not ending with "-", '
+        "such as btc-usdt"
     )
