@@ -17,8 +17,12 @@ _ELF64_LITTLE_ENDIAN = b"\x7fELF\x02\x01"
 _HEADER_SIZE = 64
 _SEGMENT = struct.Struct("<8xQ16xQ16x")  # offset in the file, size in the file
 
-# Generated, loaded one by one when first asked for, and compiled larger than all the rest.
-_SELDOM_LOADED = re.compile(r"/kubernetes/(aio/)?client/(api|models)/(?!__init__)")
+# Generated, loaded one by one when first asked for, and larger than all the rest; a Lease apart,
+# which the operator always has.
+_SELDOM_LOADED = re.compile(
+    r"/kubernetes/(aio/)?client/(api|models)/"
+    r"(?!__init__|coordination_v1_api|v1_(lease|managed_fields|object_meta|owner_reference))"
+)
 
 
 def strip(library: Path) -> int:

@@ -97,7 +97,7 @@ def test_nothing_of_the_machine_that_built_it_stays_in_an_image(
     [
         ("api", "gomatch_api.main"),
         ("matcher", "gomatch_matcher.main"),
-        ("operator", "gomatch_operator.cli"),
+        ("operator", "gomatch_operator.app"),
     ],
 )
 def test_all_that_a_program_loads_is_compiled(images: Images, program: str, main: str) -> None:
