@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from redis.exceptions import AuthenticationError, NoPermissionError
 
 from gomatch.cache import BookMirror, MirrorMeta, RedisClient, survey
-from gomatch.errors import CacheError, ConfigurationError
+from gomatch.errors import CacheError, CredentialsMissing
 from gomatch_operator.errors import MirrorUnavailable
 
 
@@ -22,20 +22,19 @@ class CacheReconciler:
         """None for a mirror that is missing or not whole."""
         try:
             return await survey(self._client, symbols)
-        except (CacheError, ConfigurationError) as error:
+        except CacheError as error:
             raise _unavailable(error) from error
 
     async def delete(self, symbol: str) -> None:
         """All keys of a market. Doing it twice does no harm."""
         try:
             await BookMirror(self._client, symbol).delete()
-        except (CacheError, ConfigurationError) as error:
+        except CacheError as error:
             raise _unavailable(error) from error
 
 
-def _unavailable(error: CacheError | ConfigurationError) -> MirrorUnavailable:
-    """ConfigurationError: the files with user and password cannot be read."""
-    refused = isinstance(error, ConfigurationError) or isinstance(
-        error.__cause__, AuthenticationError | NoPermissionError | ConfigurationError
+def _unavailable(error: CacheError) -> MirrorUnavailable:
+    refused = isinstance(
+        error.__cause__, AuthenticationError | NoPermissionError | CredentialsMissing
     )
     return MirrorUnavailable(str(error), refused=refused)

@@ -14,7 +14,8 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from gomatch.errors import ConfigurationError
+from gomatch.credentials import Credentials, Endpoint
+from gomatch.errors import CredentialsMissing
 from gomatch_operator.errors import (
     BrokerError,
     BrokerRefused,
@@ -22,7 +23,6 @@ from gomatch_operator.errors import (
     ManagementMissing,
     VirtualHostMissing,
 )
-from gomatch_operator.mounted import Credentials, read_credentials
 from gomatch_operator.queue.rows import (
     BindingRow,
     ExchangeRow,
@@ -70,7 +70,7 @@ class ManagementApi:
     ) -> None:
         self._url = url.rstrip("/")
         self._vhost = vhost
-        self._folder = credentials
+        self._endpoint = Endpoint(self._url, credentials)
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._ca = ca
         self._called = called
@@ -261,9 +261,11 @@ class ManagementApi:
 
     def _read_credentials(self) -> Credentials:
         try:
-            return read_credentials(self._folder)
-        except ConfigurationError as error:
+            credentials = self._endpoint.credentials()
+        except CredentialsMissing as error:
             raise BrokerRefused(str(error)) from error
+        assert credentials is not None
+        return credentials
 
     def _check(self, answer: _Answer) -> None:
         if answer.status in {200, 201, 204}:

@@ -155,7 +155,7 @@ class RedisClient:
                 for command in commands:
                     pipeline.execute_command(*command)
                 return await pipeline.execute(raise_on_error=False)
-        except (RedisError, OSError, TimeoutError) as error:
+        except _FAILURES as error:
             raise _cache_error(error) from error
 
     async def close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +12,11 @@ from redis.asyncio import Redis
 
 from gomatch.cache import BookMirror, RedisClient
 from gomatch.cli.servers import RedisServer
+from gomatch.credentials import Endpoint
 from gomatch_operator.cache.reconciler import CacheReconciler
 from gomatch_operator.cache.stale_watch import StaleWatch
 from gomatch_operator.errors import MirrorUnavailable
+from tests.fixtures.management import CredentialFiles
 from tests.unit.cache.books import chain_at, image_of_size, nothing_after
 
 SYMBOL, OTHER = "BTC-USDT", "ETH-USDT"
@@ -161,6 +164,24 @@ async def test_wrong_credentials_are_told_from_an_outage(
             await CacheReconciler(client).delete(SYMBOL)
         assert refusal.value.refused
         await client.close()
+
+
+async def test_credentials_are_files_that_are_read_again(
+    administrator: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    await make_user(administrator, "operator", OPERATOR_RULES, password="first")
+    files = CredentialFiles(tmp_path / "redis")
+    client = RedisClient(Endpoint(redis_url, files.folder), timeout=10)
+    reconciler = CacheReconciler(client)
+    with pytest.raises(MirrorUnavailable, match="password") as refusal:
+        await reconciler.observe([SYMBOL])
+    assert refusal.value.refused
+
+    for password in ("first", "second"):
+        await make_user(administrator, "operator", OPERATOR_RULES, password=password)
+        files.write("operator", password)
+        assert await reconciler.observe([SYMBOL]) == {SYMBOL: None}
+    await client.close()
 
 
 async def test_a_server_that_hangs_or_is_away_is_unavailable_and_then_seen_again(
