@@ -52,7 +52,7 @@ class Server(_Section):
 class Broker(Server):
     management_url: str = Field(
         description="Management HTTP API, as http://rabbitmq:15672; its user has the tag "
-        "`management`."
+        "`policymaker`, which includes `management`."
     )
     management_ca: Path | None = Field(
         default=None, description="CA bundle for an https management_url; the system's if absent."
