@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-import structlog
-
+from gomatch.observability import logs
 from gomatch_operator import names
 from gomatch_operator.actions import Action
 from gomatch_operator.cluster.api import ClusterApi
@@ -26,7 +25,7 @@ from gomatch_operator.errors import (
 )
 from gomatch_operator.watched import ObjectKey, Settled, Watched
 
-_LOG = structlog.get_logger(__name__)
+_log = logs.get(__name__)
 _ATTEMPTS = 5
 
 
@@ -127,13 +126,13 @@ class ClusterReconciler:
             self._watched.settled.pop(wanted.key, None)
             return
         self._watched.settled[wanted.key] = Settled(wanted.hash, owned.actual_hash)
-        _LOG.warning(
+        _log.warning(
             "object_not_as_written",
             kind=wanted.key.kind,
             namespace=wanted.key.namespace,
             name=wanted.key.name,
             fields=difference(live, wanted.body),
-            cause="the API server or an admission webhook changes what is written",
+            why="the API server or an admission webhook changes what is written",
         )
 
 

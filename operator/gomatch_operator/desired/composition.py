@@ -10,10 +10,10 @@ from gomatch_operator.desired.config_map import config_map, environment
 from gomatch_operator.desired.deployment import deployment
 from gomatch_operator.desired.disruption_budget import disruption_budget
 from gomatch_operator.desired.network_policy import network_policy
-from gomatch_operator.desired.queue import queue
 from gomatch_operator.desired.service import service
 from gomatch_operator.desired.values import Desired, DesiredObject
 from gomatch_operator.market import Market, MarketSpec, definition, trading_state
+from gomatch_operator.queue.desired_queue import DesiredQueue
 from gomatch_operator.settings import OperatorSettings
 from gomatch_operator.watched import ObjectKey
 
@@ -38,7 +38,7 @@ def desired(market: Market, settings: OperatorSettings, *, image: str) -> Desire
         uid=market.uid,
         symbol=spec.symbol,
         objects=tuple(map(_object, bodies)),
-        queue=queue(spec),
+        queue=DesiredQueue(symbol=spec.symbol, max_length=spec.queue.max_length),
         definition=definition(spec),
         state=trading_state(spec.state),
     )
