@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -81,7 +81,14 @@ class ClusterReconciler:
         wanted = write.wanted
         kind, namespace, name = wanted.key
         try:
-            live = await self._api.apply(kind, namespace, name, _annotated(wanted, uid=write.uid))
+            try:
+                body = _annotated(wanted, uid=write.uid)
+                live = await self._api.apply(kind, namespace, name, body)
+            except ObjectInvalid:
+                # What others put beside ours may contradict it, as a second handler of a probe.
+                live = await self._api.get(kind, namespace, name)
+                if live["metadata"]["uid"] != write.uid:
+                    raise
             live = await self._make_exact(wanted, live)
         except ObjectInvalid as error:
             if kind == "Deployment" or "immutable" not in str(error):
@@ -95,7 +102,7 @@ class ClusterReconciler:
         kind, namespace, name = wanted.key
         uid = live["metadata"]["uid"]
         for attempt in range(_ATTEMPTS):
-            exact = restored(live, wanted.body)
+            exact = _with_hash(restored(live, wanted.body), wanted)
             if exact == live:
                 break
             try:
@@ -137,10 +144,13 @@ class ClusterReconciler:
 
 
 def _annotated(wanted: DesiredObject, *, uid: str = "") -> dict[str, Any]:
-    metadata = {
-        **wanted.body["metadata"],
-        "annotations": {names.ANNOTATION_HASH: wanted.hash},
-    }
+    body = _with_hash(wanted.body, wanted)
     if uid:
-        metadata["uid"] = uid
-    return {**wanted.body, "metadata": metadata}
+        body["metadata"]["uid"] = uid
+    return body
+
+
+def _with_hash(body: Mapping[str, Any], wanted: DesiredObject) -> dict[str, Any]:
+    metadata = body["metadata"]
+    annotations = {**metadata.get("annotations", {}), names.ANNOTATION_HASH: wanted.hash}
+    return {**body, "metadata": {**metadata, "annotations": annotations}}

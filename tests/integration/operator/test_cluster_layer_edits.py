@@ -105,6 +105,19 @@ UNDONE = [
     Edit("a port of the container", "Deployment", _container(ports=[{"containerPort": 22}])),
     Edit("resources", "Deployment", _container(resources={"limits": {"memory": "3Gi"}})),
     Edit("no readiness", "Deployment", [_operation("remove", f"{_CONTAINER}/readinessProbe")]),
+    Edit(
+        "another handler of readiness",
+        "Deployment",
+        [
+            _operation("remove", f"{_CONTAINER}/readinessProbe/httpGet"),
+            _operation("add", f"{_CONTAINER}/readinessProbe/exec", {"command": ["true"]}),
+        ],
+    ),
+    Edit(
+        "a variable's source",
+        "Deployment",
+        [_operation("replace", f"{_CONTAINER}/env/0", {"name": "GOMATCH_POD_NAME", "value": "x"})],
+    ),
     Edit("another liveness", "Deployment", _container(livenessProbe={"periodSeconds": 1})),
     Edit(
         "privileges",

@@ -31,7 +31,7 @@ class MemoryApi(ClusterApi):
         self.conflicts = 0
         """Updates that are refused, as the object has been changed meanwhile."""
         self.refusal: Exception | None = None
-        """What ``apply`` raises."""
+        """Of every change to what is there."""
 
     async def get(self, kind: str, namespace: str, name: str) -> dict[str, Any]:
         return self.objects[ObjectKey(kind, namespace, name)]
@@ -48,6 +48,8 @@ class MemoryApi(ClusterApi):
         return self._keep("apply", key, merged)
 
     async def replace(self, kind: str, namespace: str, name: str, body: Body) -> dict[str, Any]:
+        if self.refusal is not None:
+            raise self.refusal
         if self.conflicts:
             self.conflicts -= 1
             self.writes.append("refused")
