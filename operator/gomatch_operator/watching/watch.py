@@ -13,7 +13,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import kopf
 
@@ -134,6 +134,8 @@ class Watch:
             registry=self._registry(heard),
             settings=settings,
             standalone=True,
+            # Found out by kopf it would need an account with a name, which a container has not.
+            identity=cast("Any", names.FIELD_MANAGER),
             clusterwide=not namespaces,
             namespaces=namespaces,
             stop_flag=stop,

@@ -69,6 +69,9 @@ class _FromFiles(CredentialProvider):
             return credentials.username, credentials.password
         return (credentials.password,)
 
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        return self.get_credentials()
+
 
 class Script:
     """A Lua script of this package and its digest."""
