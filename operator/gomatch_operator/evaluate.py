@@ -194,14 +194,14 @@ def _progressing(facts: Facts, spec: Condition, store: Condition, conflict: Cond
     deployment = facts.deployment
     if deployment is None:
         return yes("Reconciling", "The cluster's objects are being made.")
-    if deployment.updated < deployment.desired or deployment.total > deployment.desired:
+    if deployment.total > deployment.updated:
         return yes(
             "RollingOut",
             f"{deployment.updated} of {deployment.desired} pods are of the newest template.",
         )
     if facts.rollout is not None:
         return yes(*facts.rollout)
-    if deployment.ready < deployment.desired:
+    if deployment.ready < deployment.desired or deployment.updated < deployment.desired:
         return yes("Reconciling", f"{deployment.ready} of {deployment.desired} pods are ready.")
     return no("Settled", "All is as desired.")
 

@@ -11,9 +11,9 @@ from gomatch.observability import logs
 from gomatch_operator import conditions as c
 from gomatch_operator import names
 from gomatch_operator.cluster.api import ClusterApi
-from gomatch_operator.conditions import Condition
 from gomatch_operator.errors import ClusterError
 from gomatch_operator.market import Market
+from gomatch_operator.status import Transition
 
 _log = logs.get(__name__)
 
@@ -37,18 +37,28 @@ _GOOD = {
 """The status that is good news; True for all others."""
 
 
-def worth_telling(condition: Condition, before: str) -> bool:
-    """Whether this transition makes an Event; ``before`` is the status until now, empty for the
-    first time."""
+def worth_telling(transition: Transition) -> bool:
+    """Whether it makes an Event: what went wrong, unless another Event tells it or it passes in
+    seconds; that it is well again; and that the Market trades."""
+    condition, status, reason = transition
     if condition.status == "Unknown":
         return False
-    good = condition.status == _GOOD.get(condition.type, "True")
-    if good:
-        # Only what was wrong before, and that the Market trades.
-        return before not in ("", "Unknown", condition.status) or (
-            condition.type == c.READY and before != condition.status
+    if not _is_good(condition.type, condition.status):
+        return reason != condition.reason and not _is_quiet(
+            condition.type, condition.status, condition.reason
         )
-    return condition.reason not in _QUIET.get((condition.type, condition.status), ())
+    if condition.type == c.READY:
+        return status != condition.status
+    was_told = status in ("True", "False") and not _is_good(condition.type, status)
+    return was_told and not _is_quiet(condition.type, status, reason)
+
+
+def _is_good(type_: str, status: str) -> bool:
+    return status == _GOOD.get(type_, "True")
+
+
+def _is_quiet(type_: str, status: str, reason: str) -> bool:
+    return reason in _QUIET.get((type_, status), ())
 
 
 class Events:
@@ -63,11 +73,12 @@ class Events:
             "name": lease,
         }
 
-    async def tell(self, market: Market, changed: Sequence[tuple[Condition, str]]) -> None:
+    async def tell(self, market: Market, changed: Sequence[Transition]) -> None:
         """An Event for each transition that is worth one; one that cannot be posted is logged."""
-        for condition, before in changed:
-            if worth_telling(condition, before):
-                good = condition.status == _GOOD.get(condition.type, "True")
+        for transition in changed:
+            if worth_telling(transition):
+                condition = transition.condition
+                good = _is_good(condition.type, condition.status)
                 await self.post(
                     market_reference(market),
                     reason=condition.reason,

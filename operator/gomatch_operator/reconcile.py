@@ -247,7 +247,7 @@ class MarketReconciler:
         """While nobody leads though somebody could, no watch says when that changes."""
         now = self._parts.clock()
         could_lead = any(pod.ready and not pod.deleting for pod in facts.pods)
-        waits = any(pod.phase == "Pending" for pod in facts.pods)
+        waits = any(pod.phase == "Pending" and pod.node for pod in facts.pods)
         if facts.leading or not facts.claimed or not (could_lead or waits):
             memory.leaderless_since = None
             return None

@@ -1,6 +1,7 @@
-"""A new default image reaches a few Markets at a time, and no more once one of them fails with it.
+"""What the operator's own settings change in all Markets, a new default image first of all, reaches
+a few at a time, and no more once one of them fails with it.
 
-What a Market itself asks for never waits here: only the image that it has by default does.
+What a Market itself asks for never waits here.
 """
 
 from __future__ import annotations
@@ -40,29 +41,35 @@ class Rollouts:
         if own or current in ("", self._target):
             self._pending.pop(key, None)
             return own or self._target, None
+        fault = self.admit(key)
+        return (self._target, None) if fault is None else (current, fault)
+
+    def admit(self, key: MarketKey) -> Fault | None:
+        """Let the Market's pods be replaced now, or say why not yet."""
         if key in self._rolling:
-            return self._target, None
+            return None
         self._pending[key] = None
         late = self._late()
         if late is not None:
-            return current, Fault(
+            return Fault(
                 "RolloutBlocked",
-                f"{late} is not ready with {self._target}; this Market stays with {current}.",
+                f"{late} is not ready with what is new; this Market stays as it is.",
             )
         if len(self._rolling) >= self._max_concurrent:
-            return current, Fault(
-                "RolloutPending", f"{len(self._rolling)} other Markets take {self._target} first."
+            return Fault(
+                "RolloutPending", f"{len(self._rolling)} other Markets take what is new first."
             )
         del self._pending[key]
         self._rolling[key] = self._clock()
-        return self._target, None
+        return None
 
-    def look(self, key: MarketKey, deployment: DeploymentStatus | None, *, own: str) -> None:
-        """Note how far the Market is."""
-        if own or deployment is None:
+    def look(self, key: MarketKey, deployment: DeploymentStatus | None, *, generation: int) -> None:
+        """Note how far the Market is; ``generation`` is that of its Deployment."""
+        if deployment is None:
             self._rolling.pop(key, None)
             return
-        if deployment.image != self._target:
+        if deployment.observed_generation < generation:
+            # What it says of its pods is of before the last change.
             return
         if deployment.total > deployment.updated:
             # Also one that was rolling before this process began.

@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from gomatch_operator import names
 from gomatch_operator.cluster.api import ClusterApi
@@ -88,17 +88,23 @@ def status_patch(
     return changed
 
 
-def transitions(
-    before: Mapping[str, Any], found: Sequence[Condition]
-) -> list[tuple[Condition, str]]:
-    """Conditions whose status or reason is another than before, with the status of before, empty
-    for the first time."""
+class Transition(NamedTuple):
+    """A condition and what it said before; empty for the first time."""
+
+    condition: Condition
+    status_before: str
+    reason_before: str
+
+
+def transitions(before: Mapping[str, Any], found: Sequence[Condition]) -> list[Transition]:
+    """Conditions whose status or reason is another than before."""
     known = {condition.get("type"): condition for condition in before.get("conditions") or ()}
     changed = []
     for condition in found:
         old = known.get(condition.type, {})
-        if (old.get("status"), old.get("reason")) != (condition.status, condition.reason):
-            changed.append((condition, old.get("status", "")))
+        said = old.get("status", ""), old.get("reason", "")
+        if said != (condition.status, condition.reason):
+            changed.append(Transition(condition, *said))
     return changed
 
 

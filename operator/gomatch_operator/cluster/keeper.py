@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gomatch_operator import names
+from gomatch_operator.actions import Action
 from gomatch_operator.cluster.planning import foreign
 from gomatch_operator.cluster.reconciler import ClusterReconciler
 from gomatch_operator.desired import chosen_image, desired
@@ -64,19 +66,27 @@ class ClusterKeeper:
         cannot be read."""
         assert market.spec is not None
         own = market.spec.matcher.image
-        current = self.deployment(market.key)
-        self._rollouts.look(market.key, current, own=own)
+        known = self._watched.owned.get(deployment_key(market.key))
+        current = None if known is None else known.replicas
+        self._rollouts.look(
+            market.key, current, generation=0 if known is None else known.generation
+        )
         image, rollout = self._rollouts.image_for(
             market.key, own=own, current="" if current is None else current.image
         )
         wanted = desired(market, self._settings, image=chosen_image(market.spec, image))
+        plan = self._reconciler.plan(wanted, self._watched)
+        if rollout is None and _by_settings(market, plan):
+            rollout = self._rollouts.admit(market.key)
+        if rollout is not None:
+            plan = [action for action in plan if not _replaces_pods(market, action)]
         restored: list[tuple[str, str]] = []
         changes = 0
         fault: Fault | None = None
         conflict: Fault | None = None
         retry = False
         try:
-            for action in self._reconciler.plan(wanted, self._watched):
+            for action in plan:
                 self._leadership.require()
                 await self._reconciler.apply(action)
                 changes += 1
@@ -101,6 +111,22 @@ class ClusterKeeper:
             restored=tuple(restored),
             retry=retry,
         )
+
+
+def _replaces_pods(market: Market, action: Action) -> bool:
+    """What is planned only as the operator's settings are others than before, and new pods would
+    show. A Market's own change is told by a generation that its status has not seen."""
+    handled = market.status.get("observedGeneration") == market.generation
+    return (
+        handled
+        and action.verb == "apply"
+        and not action.drift
+        and action.kind in ("Deployment", "ConfigMap")
+    )
+
+
+def _by_settings(market: Market, plan: Sequence[Action]) -> bool:
+    return any(action.kind == "Deployment" and _replaces_pods(market, action) for action in plan)
 
 
 def deployment_key(key: MarketKey) -> ObjectKey:

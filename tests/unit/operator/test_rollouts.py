@@ -22,11 +22,15 @@ def rollouts(clock: Clock, *, at_once: int = 2) -> Rollouts:
 
 
 def settled(image: str) -> DeploymentStatus:
-    return DeploymentStatus(image=image, desired=1, updated=1, ready=1, total=1)
+    return DeploymentStatus(
+        image=image, observed_generation=2, desired=1, updated=1, ready=1, total=1
+    )
 
 
 def under_way(image: str) -> DeploymentStatus:
-    return DeploymentStatus(image=image, desired=1, updated=1, ready=0, total=2)
+    return DeploymentStatus(
+        image=image, observed_generation=2, desired=1, updated=1, ready=0, total=2
+    )
 
 
 def test_only_so_many_take_it_at_once() -> None:
@@ -42,9 +46,9 @@ def test_the_next_goes_when_one_is_ready() -> None:
     rolling = rollouts(Clock())
     for key in MARKETS:
         rolling.image_for(key, own="", current=OLD)
-    rolling.look(MARKETS[0], under_way(NEW), own="")
+    rolling.look(MARKETS[0], under_way(NEW), generation=2)
     assert rolling.admissible() == []
-    rolling.look(MARKETS[0], settled(NEW), own="")
+    rolling.look(MARKETS[0], settled(NEW), generation=2)
     assert rolling.admissible() == [MARKETS[2]]
     assert rolling.image_for(MARKETS[2], own="", current=OLD) == (NEW, None)
     assert rolling.admissible() == []
@@ -54,7 +58,7 @@ def test_one_that_does_not_become_ready_stops_the_others() -> None:
     clock = Clock()
     rolling = rollouts(clock, at_once=1)
     rolling.image_for(MARKETS[0], own="", current=OLD)
-    rolling.look(MARKETS[0], under_way(NEW), own="")
+    rolling.look(MARKETS[0], under_way(NEW), generation=2)
     clock.now = 301.0
     image, fault = rolling.image_for(MARKETS[1], own="", current=OLD)
     assert image == OLD
@@ -70,7 +74,7 @@ def test_a_blocked_rollout_goes_on_once_that_one_is_ready() -> None:
     rolling.image_for(MARKETS[0], own="", current=OLD)
     clock.now = 301.0
     rolling.image_for(MARKETS[1], own="", current=OLD)
-    rolling.look(MARKETS[0], settled(NEW), own="")
+    rolling.look(MARKETS[0], settled(NEW), generation=2)
     assert rolling.admissible() == [MARKETS[1]]
 
 
@@ -83,7 +87,7 @@ def test_a_new_market_and_one_with_an_image_of_its_own_never_wait() -> None:
 
 def test_a_rollout_that_was_under_way_before_a_restart_counts() -> None:
     rolling = rollouts(Clock(), at_once=1)
-    rolling.look(MARKETS[0], under_way(NEW), own="")
+    rolling.look(MARKETS[0], under_way(NEW), generation=2)
     assert rolling.image_for(MARKETS[1], own="", current=OLD)[0] == OLD
 
 
@@ -92,4 +96,14 @@ def test_a_market_that_is_deleted_makes_room() -> None:
     rolling.image_for(MARKETS[0], own="", current=OLD)
     rolling.image_for(MARKETS[1], own="", current=OLD)
     rolling.forget(MARKETS[0])
+    assert rolling.admissible() == [MARKETS[1]]
+
+
+def test_a_deployment_whose_controller_has_not_looked_yet_is_no_sign_of_success() -> None:
+    rolling = rollouts(Clock(), at_once=1)
+    rolling.image_for(MARKETS[0], own="", current=OLD)
+    rolling.image_for(MARKETS[1], own="", current=OLD)
+    rolling.look(MARKETS[0], settled(NEW), generation=3)
+    assert rolling.admissible() == []
+    rolling.look(MARKETS[0], settled(NEW), generation=2)
     assert rolling.admissible() == [MARKETS[1]]
