@@ -1,6 +1,6 @@
 {{/* Variables of everything that reaches PostgreSQL: a map as YAML. */}}
 {{- define "gomatch.storeVariables" -}}
-GOMATCH_POSTGRES_URL: {{ (include "gomatch.server.postgres" . | fromYaml).url | quote }}
+GOMATCH_POSTGRES_URL: {{ (include "gomatch.server" (dict "root" . "server" "postgres") | fromYaml).url | quote }}
 GOMATCH_POSTGRES_CREDENTIALS: /etc/gomatch/credentials/postgres
 GOMATCH_LOG_LEVEL: {{ .Values.logLevel | quote }}
 {{- end -}}
@@ -8,7 +8,7 @@ GOMATCH_LOG_LEVEL: {{ .Values.logLevel | quote }}
 {{/* Variables of the API: a map as YAML. Those of the values are laid over the chart's. */}}
 {{- define "gomatch.apiVariables" -}}
 {{- $ours := dict
-  "GOMATCH_AMQP_URL" (include "gomatch.server.rabbitmq" . | fromYaml).url
+  "GOMATCH_AMQP_URL" (include "gomatch.server" (dict "root" . "server" "rabbitmq") | fromYaml).url
   "GOMATCH_AMQP_CREDENTIALS" "/etc/gomatch/credentials/rabbitmq"
   "GOMATCH_SERVER_KEY_FILE" "/etc/gomatch/credentials/server/key"
   "GOMATCH_CALLBACK_TOKEN_FILE" "/etc/gomatch/credentials/callback/token"

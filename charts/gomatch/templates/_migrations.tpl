@@ -18,5 +18,22 @@ initContainers:
     resources:
       {{- toYaml .root.Values.migrations.resources | nindent 6 }}
     volumeMounts:
-      {{- include "gomatch.serverVolumeMounts" (dict "root" .root "servers" (list "postgres")) | nindent 6 }}
+      - name: credentials-migrations
+        mountPath: /etc/gomatch/credentials/postgres
+        readOnly: true
+      {{- if .root.Values.postgresql.caConfigMap }}
+      - name: ca-postgres
+        mountPath: /etc/gomatch/ca/postgres
+        readOnly: true
+      {{- end }}
+{{- end -}}
+
+{{/* What it mounts beside the pod's own volumes. */}}
+{{- define "gomatch.migrationsVolume" -}}
+{{- if .Values.migrations.enabled -}}
+- name: credentials-migrations
+  secret:
+    secretName: {{ (include "gomatch.server" (dict "root" . "server" "postgres" "user" "migrations") | fromYaml).secret }}
+    defaultMode: 0440
+{{- end -}}
 {{- end -}}

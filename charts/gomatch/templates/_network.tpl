@@ -23,22 +23,21 @@
 {{- end -}}
 
 {{/*
-Rules of egress: DNS, then each server by its port, wherever it is, and what the values add.
-Argument: dict "root" $ "servers" (list …).
+Rules of egress: DNS, then the servers by their ports, wherever they are, and what the values add.
+Argument: dict "root" $ "ports" (list …).
 */}}
 {{- define "gomatch.egressToServers" -}}
-{{- $root := .root -}}
 - ports:
     - protocol: UDP
       port: 53
     - protocol: TCP
       port: 53
 - ports:
-    {{- range .servers }}
+    {{- range .ports }}
     - protocol: TCP
-      port: {{ (include "gomatch.server" (dict "root" $root "server" .) | fromYaml).port }}
+      port: {{ . }}
     {{- end }}
-{{- with $root.Values.networkPolicy.extraEgress }}
+{{- with .root.Values.networkPolicy.extraEgress }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}

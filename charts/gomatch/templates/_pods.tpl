@@ -64,34 +64,34 @@ topologySpreadConstraints:
 
 {{/*
 Credentials and CAs as files. A volume is made for each server that is named.
-Argument: dict "root" $ "servers" (list "postgres" "rabbitmq" "redis").
+Argument: dict "root" $ "servers" (list "postgres" "rabbitmq" "redis") "user" api|operator|migrations.
 */}}
 {{- define "gomatch.serverVolumes" -}}
-{{- $root := .root -}}
+{{- $given := . -}}
 {{- range .servers }}
-{{- $server := include "gomatch.server" (dict "root" $root "server" .) | fromYaml }}
+{{- $server := include "gomatch.server" (dict "root" $given.root "server" . "user" $given.user) | fromYaml }}
 - name: credentials-{{ . }}
   secret:
     secretName: {{ $server.secret }}
     defaultMode: 0440
-{{- with $server.caConfigMap }}
-- name: ca-{{ $server.folder }}
+{{- if $server.caConfigMap }}
+- name: ca-{{ . }}
   configMap:
-    name: {{ . }}
+    name: {{ $server.caConfigMap }}
 {{- end }}
 {{- end }}
 {{- end -}}
 
 {{- define "gomatch.serverVolumeMounts" -}}
-{{- $root := .root -}}
+{{- $given := . -}}
 {{- range .servers }}
-{{- $server := include "gomatch.server" (dict "root" $root "server" .) | fromYaml }}
+{{- $server := include "gomatch.server" (dict "root" $given.root "server" . "user" $given.user) | fromYaml }}
 - name: credentials-{{ . }}
   mountPath: /etc/gomatch/credentials/{{ . }}
   readOnly: true
-{{- with $server.caConfigMap }}
-- name: ca-{{ $server.folder }}
-  mountPath: /etc/gomatch/ca/{{ $server.folder }}
+{{- if $server.caConfigMap }}
+- name: ca-{{ . }}
+  mountPath: /etc/gomatch/ca/{{ . }}
   readOnly: true
 {{- end }}
 {{- end }}

@@ -4,50 +4,42 @@
 {{- end -}}
 
 {{/*
-A server as every program reaches it: url, host, port, secret, caConfigMap, folder. `postgres`,
-`rabbitmq` and `redis` name the folders below /etc/gomatch/credentials and /etc/gomatch/ca;
-`management` is RabbitMQ's HTTP API. Argument: dict "root" $ "server" NAME.
+A server as every program reaches it: url, port, secret, caConfigMap. `postgres`, `rabbitmq` and
+`redis` name the folders below /etc/gomatch/credentials and /etc/gomatch/ca. Matchers and all without
+a Secret of their own use existingSecret.
+Argument: dict "root" $ "server" NAME, and by choice "user" api|operator|migrations.
 */}}
 {{- define "gomatch.server" -}}
-{{- include (printf "gomatch.server.%s" .server) .root -}}
+{{- $key := get (dict "postgres" "postgresql" "rabbitmq" "rabbitmq" "redis" "redis") .server -}}
+{{- $values := index .root.Values $key -}}
+{{- $at := include "gomatch.serverAddress" (dict "root" .root "values" $key
+    "dev" (get (dict "postgres" "postgresql" "rabbitmq" "rabbitmq" "redis" "valkey") .server)) | fromYaml -}}
+{{- $own := get $values (printf "%sSecret" (.user | default "existing")) -}}
+{{- toYaml (dict "url" (include (printf "gomatch.url.%s" .server) (dict "values" $values "at" $at))
+  "host" $at.host "port" $at.port "secret" ($own | default $at.secret) "caConfigMap" $values.caConfigMap) -}}
 {{- end -}}
 
-{{- define "gomatch.server.postgres" -}}
-{{- $at := include "gomatch.serverAddress" (dict "root" . "values" "postgresql" "dev" "postgresql") | fromYaml -}}
-{{- $query := printf "sslmode=%s" (.Values.postgresql.sslMode | default (ternary "disable" "verify-full" (eq $at.dev "true"))) -}}
-{{- with .Values.postgresql.caConfigMap -}}
-{{- $query = printf "%s&sslrootcert=/etc/gomatch/ca/postgres/ca.crt" $query -}}
-{{- end -}}
-{{- toYaml (dict "url" (printf "postgresql://%s:%v/%s?%s" $at.host $at.port (.Values.postgresql.database | urlquery) $query)
-  "host" $at.host "port" $at.port "secret" $at.secret "caConfigMap" .Values.postgresql.caConfigMap "folder" "postgres") -}}
+{{- define "gomatch.url.postgres" -}}
+{{- $mode := .values.sslMode | default (ternary "disable" "verify-full" (eq .at.dev "true")) -}}
+{{- $ca := ternary "&sslrootcert=/etc/gomatch/ca/postgres/ca.crt" "" (ne .values.caConfigMap "") -}}
+{{- printf "postgresql://%s:%v/%s?sslmode=%s%s" .at.host .at.port .values.database $mode $ca -}}
 {{- end -}}
 
-{{- define "gomatch.server.rabbitmq" -}}
-{{- $at := include "gomatch.serverAddress" (dict "root" . "values" "rabbitmq" "dev" "rabbitmq") | fromYaml -}}
-{{- $url := printf "%s://%s:%v/%s" (ternary "amqps" "amqp" .Values.rabbitmq.tls) $at.host $at.port (.Values.rabbitmq.vhost | urlquery) -}}
-{{- with .Values.rabbitmq.caConfigMap -}}
-{{- $url = printf "%s?cafile=/etc/gomatch/ca/rabbitmq/ca.crt" $url -}}
-{{- end -}}
-{{- toYaml (dict "url" $url "host" $at.host "port" $at.port "secret" $at.secret "caConfigMap" .Values.rabbitmq.caConfigMap "folder" "rabbitmq") -}}
+{{- define "gomatch.url.rabbitmq" -}}
+{{- $ca := ternary "?cafile=/etc/gomatch/ca/rabbitmq/ca.crt" "" (and .values.tls (ne .values.caConfigMap "")) -}}
+{{- printf "%s://%s:%v/%s%s" (ternary "amqps" "amqp" .values.tls) .at.host .at.port (.values.vhost | urlquery) $ca -}}
 {{- end -}}
 
-{{/* The user of the management API may be another than the one of AMQP; the CA is the broker's. */}}
-{{- define "gomatch.server.management" -}}
-{{- $broker := include "gomatch.server.rabbitmq" . | fromYaml -}}
+{{- define "gomatch.url.redis" -}}
+{{- $ca := ternary "?ssl_ca_certs=/etc/gomatch/ca/redis/ca.crt" "" (and .values.tls (ne .values.caConfigMap "")) -}}
+{{- printf "%s://%s:%v/%v%s" (ternary "rediss" "redis" .values.tls) .at.host .at.port .values.database $ca -}}
+{{- end -}}
+
+{{/* The URL of RabbitMQ's management API. */}}
+{{- define "gomatch.managementUrl" -}}
+{{- $broker := include "gomatch.server" (dict "root" . "server" "rabbitmq") | fromYaml -}}
 {{- $management := .Values.rabbitmq.management -}}
-{{- $host := $management.host | default $broker.host -}}
-{{- toYaml (dict "url" (printf "%s://%s:%v" (ternary "https" "http" $management.tls) $host $management.port)
-  "host" $host "port" $management.port "secret" ($management.existingSecret | default $broker.secret)
-  "caConfigMap" $broker.caConfigMap "folder" "rabbitmq") -}}
-{{- end -}}
-
-{{- define "gomatch.server.redis" -}}
-{{- $at := include "gomatch.serverAddress" (dict "root" . "values" "redis" "dev" "valkey") | fromYaml -}}
-{{- $url := printf "%s://%s:%v/%v" (ternary "rediss" "redis" .Values.redis.tls) $at.host $at.port .Values.redis.database -}}
-{{- with .Values.redis.caConfigMap -}}
-{{- $url = printf "%s?ssl_ca_certs=/etc/gomatch/ca/redis/ca.crt" $url -}}
-{{- end -}}
-{{- toYaml (dict "url" $url "host" $at.host "port" $at.port "secret" $at.secret "caConfigMap" .Values.redis.caConfigMap "folder" "redis") -}}
+{{- printf "%s://%s:%v" (ternary "https" "http" $management.tls) ($management.host | default $broker.host) $management.port -}}
 {{- end -}}
 
 {{/*

@@ -147,19 +147,47 @@ def test_every_file_that_a_program_is_told_of_is_mounted(
                 assert any(path == one or path.startswith(f"{one}/") for one in mounts), path
 
 
-def test_the_operator_s_own_account_at_the_broker_is_not_that_of_matchers(helm: Helm) -> None:
+def test_api_operator_and_migrations_may_have_users_of_their_own(helm: Helm) -> None:
     documents = helm.render("production")
     assert _secrets(documents, "gomatch-operator") == {
-        "gomatch-postgresql",
-        "gomatch-rabbitmq-management",
-        "gomatch-redis",
+        "credentials-postgres": "gomatch-postgresql-operator",
+        "credentials-rabbitmq": "gomatch-rabbitmq-operator",
+        "credentials-redis": "gomatch-redis-operator",
+        "credentials-migrations": "gomatch-postgresql-owner",
     }
     assert _secrets(documents, "gomatch-api") == {
+        "credentials-postgres": "gomatch-postgresql-api",
+        "credentials-rabbitmq": "gomatch-rabbitmq-api",
+        "credentials-migrations": "gomatch-postgresql-owner",
+        "server-key": "gomatch-server",
+        "callback-token": "gomatch-callback",
+    }
+
+
+def test_matchers_have_the_user_that_all_share(helm: Helm, tmp_path: Path) -> None:
+    servers = operator_settings(helm.render("production"), tmp_path).servers
+    assert [server.secret_name for _, server in servers] == [
         "gomatch-postgresql",
         "gomatch-rabbitmq",
-        "gomatch-server",
-        "gomatch-callback",
-    }
+        "gomatch-redis",
+    ]
+
+
+@pytest.mark.parametrize("name", ["gomatch-api", "gomatch-operator"])
+def test_without_users_of_their_own_all_use_the_same(helm: Helm, name: str) -> None:
+    secrets = _secrets(helm.render(), name)
+    assert secrets["credentials-postgres"] == "gomatch-postgresql"
+    assert secrets["credentials-migrations"] == "gomatch-postgresql"
+    assert secrets["credentials-rabbitmq"] == "gomatch-rabbitmq"
+
+
+def test_migrations_read_the_credentials_of_the_owner(helm: Helm) -> None:
+    spec = pod_templates(helm.render("production"))["gomatch-api"]["spec"]
+    (migrations,) = spec["initContainers"]
+    mounted = {mount["mountPath"]: mount["name"] for mount in migrations["volumeMounts"]}
+    assert mounted["/etc/gomatch/credentials/postgres"] == "credentials-migrations"
+    (api,) = spec["containers"]
+    assert "credentials-migrations" not in {mount["name"] for mount in api["volumeMounts"]}
 
 
 def test_matchers_find_the_api_where_it_is(helm: Helm, tmp_path: Path) -> None:
@@ -186,7 +214,7 @@ def test_what_matchers_mount_and_run_as_is_in_every_namespace_of_markets(
         for one in of_kind(documents, "Secret", "ServiceAccount")
     }
     servers = [server.secret_name for _, server in settings.servers]
-    given = {"own-postgresql", "own-management"}
+    given = {"own-postgresql"}
     for namespace in settings.namespaces:
         assert ("ServiceAccount", settings.matcher.service_account_name, namespace) in made
         for secret in {*servers, settings.matcher.callback_secret_name} - given:
@@ -206,6 +234,7 @@ def _has_ca(settings: OperatorSettings) -> bool:
     return settings.servers.rabbitmq.management_ca is not None
 
 
-def _secrets(documents: list[Document], name: str) -> set[str]:
+def _secrets(documents: list[Document], name: str) -> dict[str, str]:
+    """Volume -> Secret."""
     volumes: list[dict[str, Any]] = pod_templates(documents)[name]["spec"]["volumes"]
-    return {volume["secret"]["secretName"] for volume in volumes if "secret" in volume}
+    return {one["name"]: one["secret"]["secretName"] for one in volumes if "secret" in one}

@@ -1,17 +1,14 @@
-{{/* A server in the operator's file. Argument: dict "root" $ "server" NAME "own" FOLDER-OF-CREDENTIALS. */}}
+{{/* A server in the operator's file. Argument: dict "root" $ "server" NAME. */}}
 {{- define "gomatch.operatorServer" -}}
 {{- $server := include "gomatch.server" . | fromYaml -}}
 url: {{ $server.url | quote }}
 secretName: {{ $server.secret | quote }}
-{{- with $server.caConfigMap }}
-caConfigMap: {{ . | quote }}
-{{- end }}
-credentials: /etc/gomatch/credentials/{{ .own }}
+caConfigMap: {{ $server.caConfigMap | quote }}
+credentials: /etc/gomatch/credentials/{{ .server }}
 {{- end -}}
 
 {{/* The operator's configuration, whole. It holds no secret. */}}
 {{- define "gomatch.operatorSettings" -}}
-{{- $management := include "gomatch.server.management" . | fromYaml -}}
 {{- $matcher := .Values.matcher -}}
 installation: {{ .Values.installation | default (printf "%s/%s" .Release.Namespace (include "gomatch.fullname" .)) | quote }}
 namespace: {{ .Release.Namespace | quote }}
@@ -27,16 +24,16 @@ rollout:
   deadlineSeconds: {{ .Values.operator.rolloutDeadlineSeconds }}
 servers:
   postgres:
-    {{- include "gomatch.operatorServer" (dict "root" . "server" "postgres" "own" "postgres") | nindent 4 }}
+    {{- include "gomatch.operatorServer" (dict "root" . "server" "postgres") | nindent 4 }}
   rabbitmq:
-    {{- include "gomatch.operatorServer" (dict "root" . "server" "rabbitmq" "own" "management") | nindent 4 }}
-    managementUrl: {{ $management.url | quote }}
-    {{- if $management.caConfigMap }}
+    {{- include "gomatch.operatorServer" (dict "root" . "server" "rabbitmq") | nindent 4 }}
+    managementUrl: {{ include "gomatch.managementUrl" . | quote }}
+    {{- if and .Values.rabbitmq.management.tls .Values.rabbitmq.caConfigMap }}
     managementCa: /etc/gomatch/ca/rabbitmq/ca.crt
     {{- end }}
     vhost: {{ .Values.rabbitmq.vhost | quote }}
   redis:
-    {{- include "gomatch.operatorServer" (dict "root" . "server" "redis" "own" "redis") | nindent 4 }}
+    {{- include "gomatch.operatorServer" (dict "root" . "server" "redis") | nindent 4 }}
 matcher:
   image: {{ include "gomatch.image" (dict "root" . "image" $matcher.image) | quote }}
   imagePullPolicy: {{ $matcher.image.pullPolicy }}
