@@ -105,12 +105,14 @@ def test_an_ending_replica_serves_on_while_it_is_taken_out(helm: Helm) -> None:
     assert container["lifecycle"]["preStop"] == {"sleep": {"seconds": 4}}
     environment = {one["name"]: one.get("value") for one in container["env"]}
     assert environment["GOMATCH_SHUTDOWN_DELAY"] == "6"
-    assert spec["terminationGracePeriodSeconds"] > 4 + 6
+    assert spec["terminationGracePeriodSeconds"] >= 4 + 6 + 30
 
 
-def test_a_grace_period_that_ends_before_the_replica_is_taken_out_is_refused(helm: Helm) -> None:
-    refusal = helm.refusal(values={"api": {"terminationGracePeriodSeconds": 8}})
-    assert "api.terminationGracePeriodSeconds must be longer than" in refusal
+def test_a_grace_period_that_leaves_no_time_to_finish_is_refused(helm: Helm) -> None:
+    values = {"preStopSeconds": 4, "shutdownDelaySeconds": 6}
+    helm.render(values={"api": {**values, "terminationGracePeriodSeconds": 40}})
+    refusal = helm.refusal(values={"api": {**values, "terminationGracePeriodSeconds": 39}})
+    assert "api.terminationGracePeriodSeconds must be at least 40" in refusal
 
 
 def test_an_autoscaler_alone_chooses_the_number_of_replicas(helm: Helm) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 import yaml
 
-from tests.integration.chart.helm import CHART, VALUE_SETS, Helm
+from tests.integration.chart.helm import CHART, REPOSITORY, VALUE_SETS, Helm
 
 Path = tuple[str | int, ...]
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
@@ -64,6 +65,18 @@ def test_every_object_of_the_schema_is_closed_or_a_map_of_the_users() -> None:
             if name == "volume" and where.rpartition("/")[2] in VOLUMES:
                 continue
             assert schema.get("additionalProperties") is False, f"{name} {where}"
+
+
+def test_the_documentation_speaks_of_values_that_there_are() -> None:
+    text = (REPOSITORY / "docs" / "install.md").read_text()
+    known = {".".join(map(str, path)) for path in _paths_of(DEFAULTS)}
+    spoken = {
+        word
+        for word in re.findall(r"`(\w+(?:\.\w+)+)(?:=[^`]*)?`", text)
+        if word.partition(".")[0] in DEFAULTS
+    }
+    assert len(spoken) > 15
+    assert spoken <= known
 
 
 @pytest.mark.parametrize(
