@@ -9,18 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from gomatch.cli.servers.process import run_program
 from tests.fixtures.apiserver import ControlPlane
 from tests.fixtures.programs import built_programs
-from tests.integration.chart.helm import REPOSITORY, VALUE_SETS, Document, Helm
-
-_BUILD = REPOSITORY / "tests" / "e2e" / "cluster" / "build.sh"
+from tests.integration.chart.helm import VALUE_SETS, Document, Helm
 
 
 @pytest.fixture(scope="session")
 def helm_program() -> Path:
     """Built if it is missing (minutes)."""
-    return Path(run_program([str(_BUILD), "helm"], timeout=1500).strip()) / "helm"
+    return built_programs("helm") / "helm"
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +34,7 @@ def rendered(request: pytest.FixtureRequest, helm: Helm) -> list[Document]:
 @pytest.fixture(scope="package")
 def control_plane_session() -> Iterator[ControlPlane]:
     folder = Path(tempfile.mkdtemp(prefix="gomatch-chart-"))
-    plane = ControlPlane(folder, programs=built_programs())
+    plane = ControlPlane(folder, programs=built_programs("kubeall", "etcd"))
     try:
         plane.start_now()
         yield plane
