@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -30,6 +31,9 @@ def run(settings: OperatorSettings, *, kubeconfig: Path | None) -> int:
     Raises ConfigurationError, and OSError when the port is taken.
     """
     logs.configure(level=settings.log_level, style=settings.log_format)
+    # One line for each event of the watches, and what our own lines say.
+    for name in ("kopf", "kubernetes.aio.leaderelection"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     return uvloop.run(_until_stopped(settings, kubeconfig))
 
 
