@@ -47,7 +47,9 @@ class Facts:
     @property
     def leading(self) -> bool:
         row = self.row
-        return row is not None and bool(row.lease_holder) and row.lease_seconds > 0
+        held = row is not None and bool(row.lease_holder) and row.lease_seconds > 0
+        # The row of a symbol that somebody else has tells of their leader.
+        return held and self.claimed
 
     @property
     def leader(self) -> str:
