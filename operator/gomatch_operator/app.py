@@ -46,7 +46,7 @@ async def _until_stopped(settings: OperatorSettings, kubeconfig: Path | None) ->
     async with AsyncExitStack() as stack:
         client = await connect(kubeconfig)
         stack.push_async_callback(client.close)
-        operator = Operator(settings, client, OperatorMetrics(registry))
+        operator = Operator(settings, client, OperatorMetrics(registry), kubeconfig=kubeconfig)
         server = HealthServer(registry, operator.health)
         await server.start(settings.host, settings.port)
         stack.push_async_callback(server.close)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import socket
 from contextlib import AsyncExitStack
+from pathlib import Path
 from uuid import uuid4
 
 from kubernetes.aio.client import ApiClient
@@ -47,13 +48,19 @@ _log = logs.get(__name__)
 
 
 class Operator:
-    """``run`` waits for the Lease and leads until it is cancelled; once only. ``client`` is closed
-    by its owner."""
+    """``run`` waits for the Lease and leads until it is cancelled; once only. ``client``, which is
+    closed by its owner, is of the same ``kubeconfig``; None: of the pod's ServiceAccount."""
 
     def __init__(
-        self, settings: OperatorSettings, client: ApiClient, metrics: OperatorMetrics
+        self,
+        settings: OperatorSettings,
+        client: ApiClient,
+        metrics: OperatorMetrics,
+        *,
+        kubeconfig: Path | None,
     ) -> None:
         self._settings = settings
+        self._kubeconfig = kubeconfig
         self._metrics = metrics
         self._identity = f"{os.environ.get('HOSTNAME') or socket.gethostname()}/{uuid4().hex[:8]}"
         self._api = ClusterApi(
@@ -104,7 +111,12 @@ class Operator:
         arrivals = Arrivals(watched, work, beat=self._canary.heard)
         listing = Listing(self._api, watched, arrivals, namespaces=settings.namespaces)
         self._listing = listing
-        watch = Watch(settings, canary=f"{settings.lease_name}-canary", prepare=listing.begin)
+        watch = Watch(
+            settings,
+            canary=f"{settings.lease_name}-canary",
+            kubeconfig=self._kubeconfig,
+            prepare=listing.begin,
+        )
         metrics.leading.set(1)
         async with AsyncExitStack() as stack:
             stack.callback(metrics.leading.set, 0)

@@ -13,6 +13,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import kopf
@@ -20,6 +21,7 @@ import kopf
 from gomatch.concurrency import Backoff
 from gomatch.observability import logs
 from gomatch_operator import names
+from gomatch_operator.cluster.connection import login_with_kubeconfig
 from gomatch_operator.cluster.reading import read_owned, read_pod
 from gomatch_operator.market import Market, read_market
 from gomatch_operator.settings import OperatorSettings
@@ -61,12 +63,15 @@ class Watch:
         settings: OperatorSettings,
         *,
         canary: str,
+        kubeconfig: Path | None,
         prepare: Callable[[], Awaitable[None]],
     ) -> None:
-        """``canary`` is the name of the canary Lease. ``prepare`` is awaited before each start: it
+        """``canary`` is the name of the canary Lease; ``kubeconfig`` as for
+        `cluster.connection.connect`. ``prepare`` is awaited before each start: it
         returns once everything that is to be watched can be, and kopf would wait for nothing."""
         self._settings = settings
         self._canary = canary
+        self._kubeconfig = kubeconfig
         self._prepare = prepare
         self.watching = False
         """Streams are open, as far as kopf knows."""
@@ -144,7 +149,7 @@ class Watch:
 
     def _registry(self, heard: Callable[[Heard], None]) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
-        kopf.on.login(registry=registry, errors=kopf.ErrorsMode.TEMPORARY)(_login)
+        kopf.on.login(registry=registry, errors=kopf.ErrorsMode.TEMPORARY)(self._login)
 
         def on(
             group: str, version: str, plural: str, read: Callable[[Mapping[str, Any]], Any]
@@ -165,6 +170,12 @@ class Watch:
         on("coordination.k8s.io", "v1", "leases", _read_canary)
         return registry
 
+    async def _login(self, **arguments: Any) -> Any:
+        """Again whenever the API server refuses the token of before: its file is renewed."""
+        if self._kubeconfig is None:
+            return kopf.login_with_service_account(**arguments)
+        return await login_with_kubeconfig(self._kubeconfig)
+
 
 _KINDS = {
     "deployments": "Deployment",
@@ -178,11 +189,6 @@ _KINDS = {
 def _reader(kind: str) -> Callable[[Mapping[str, Any]], OwnedObject]:
     """Objects of a list do not say their kind."""
     return lambda body: read_owned({**body, "kind": kind})
-
-
-def _login(**arguments: Any) -> Any:
-    """As the client library does it: the pod's service account, else the kubeconfig."""
-    return kopf.login_with_service_account(**arguments) or kopf.login_with_kubeconfig(**arguments)
 
 
 def _read_canary(body: Mapping[str, Any]) -> CanaryBeat | None:
