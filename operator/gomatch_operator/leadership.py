@@ -4,6 +4,9 @@ The library's election renews the Lease and ends when it cannot. Two things are 
 number of transitions is kept in the Lease, as Kubernetes' own components do: it is the term that
 PostgreSQL compares in every write, which fences an operator that was frozen. And each step asks
 `require` first, which looks at the clock, as a frozen process does not notice that it was.
+
+The library's lock is mended where it falls short: times are written in UTC, as their "Z" says; a
+Lease that is deleted under its holder keeps its term; no failed call ends the election.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -27,6 +31,8 @@ from gomatch_operator.errors import LeadershipLost
 
 _log = logs.get(__name__)
 _ATTEMPTS = 5
+_FAILURES = (OSError, TimeoutError, aiohttp.ClientError, ApiException, ValueError, TypeError)
+"""What a call can end in; the last two when the answer is no Lease at all."""
 
 
 class OperatorLeadership:
@@ -43,11 +49,19 @@ class OperatorLeadership:
         renew_deadline: float,
         retry_period: float,
         call_timeout: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lease = lease
+        self._clock = clock
         self._renewed = float("-inf")
         self._lock = _TransitionsLock(
-            name, namespace, identity, api, call_timeout=call_timeout, renewed=self._note_renewal
+            name,
+            namespace,
+            identity,
+            api,
+            call_timeout=call_timeout,
+            renewed=self._note_renewal,
+            clock=clock,
         )
         self._renew_deadline = renew_deadline
         self._retry_period = retry_period
@@ -66,7 +80,7 @@ class OperatorLeadership:
 
     def require(self) -> None:
         """Raises LeadershipLost unless this process holds the Lease now, by its own clock."""
-        if not self.leading or self._lock.lost or time.monotonic() - self._renewed > self._lease:
+        if not self.leading or self._lock.lost or self._clock() - self._renewed > self._lease:
             raise LeadershipLost("this process does not hold the operator's Lease any more")
 
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
@@ -115,8 +129,8 @@ class OperatorLeadership:
             await cancel_and_wait(tasks)
             await self._lock.release()
 
-    def _note_renewal(self) -> None:
-        self._renewed = time.monotonic()
+    def _note_renewal(self, asked_at: float) -> None:
+        self._renewed = asked_at
 
 
 async def _run(lead: Awaitable[None]) -> None:
@@ -137,12 +151,17 @@ class _TransitionsLock(LeaseLock):
         api: client.ApiClient,
         *,
         call_timeout: float,
-        renewed: Callable[[], None],
+        renewed: Callable[[float], None],
+        clock: Callable[[], float],
     ) -> None:
+        """``renewed`` is told when the call that renewed the Lease was begun: others count from
+        when it was written, which may be long before its answer came."""
         super().__init__(name, namespace, identity, api)
         self._call_timeout = call_timeout
         self._renewed = renewed
+        self._clock = clock
         self._held = False
+        self._asked = False
         self.transitions = 0
         self._wanted = 0
         self.lost_event = asyncio.Event()
@@ -168,13 +187,12 @@ class _TransitionsLock(LeaseLock):
             metadata=client.V1ObjectMeta(name=name), spec=self.update_lease(election_record)
         )
         creating = self.api_instance.create_namespaced_lease(namespace, lease)
-        return self._noted(await self._limited(_done(creating), False))
+        return await self._write(_done(creating))
 
     async def update(self, name: str, namespace: str, updated_record: LeaderElectionRecord) -> bool:
         if self.lost:
             return False
-        done = await self._limited(super().update(name, namespace, updated_record), False)
-        return self._noted(done)
+        return await self._write(super().update(name, namespace, updated_record))
 
     def update_lease(
         self,
@@ -182,18 +200,39 @@ class _TransitionsLock(LeaseLock):
         current_spec: client.V1LeaseSpec | None = None,
     ) -> client.V1LeaseSpec:
         before = current_spec.holder_identity if current_spec is not None else None
-        transitions = (current_spec.lease_transitions or 0) if current_spec is not None else 0
+        known = current_spec.lease_transitions if current_spec is not None else None
+        transitions = known or 0
         # The library writes whole seconds, from text.
         leader_election_record.lease_duration = str(
             max(1, int(float(leader_election_record.lease_duration or 1)))
         )
         spec: client.V1LeaseSpec = super().update_lease(leader_election_record, current_spec)
-        # Also when it is this one's own Lease of before: a restarted term must be a new one.
-        if not self._held or before != self.identity:
+        if self._held and current_spec is None:
+            # Somebody deleted it, and nobody has led since: it is still the same term.
+            transitions = self.transitions
+        elif not self._held or before != self.identity:
+            # Also when it is this one's own Lease of before: a restarted term must be a new one.
             transitions += 1
         spec.lease_transitions = transitions
         self._wanted = transitions
         return spec
+
+    def time_str_to_iso(self, str_time: str | None) -> str | None:
+        """The library's text of local time, without a zone, as UTC."""
+        if not str_time:
+            return None
+        moment = datetime.fromisoformat(str_time).astimezone(UTC)
+        # The client leaves a fraction of zero out, and the API server then refuses the whole.
+        return moment.replace(microsecond=moment.microsecond or 1).isoformat()
+
+    def election_record(self, lease: client.V1Lease) -> LeaderElectionRecord:
+        record: LeaderElectionRecord = super().election_record(lease)
+        spec = lease.spec
+        if spec is not None and spec.acquire_time is not None:
+            record.acquire_time = str(spec.acquire_time)
+        if spec is not None and spec.renew_time is not None:
+            record.renew_time = str(spec.renew_time)
+        return record
 
     async def raise_transitions(self, number: int) -> bool:
         async def write() -> bool:
@@ -215,9 +254,9 @@ class _TransitionsLock(LeaseLock):
 
     async def release(self) -> None:
         """Let the next one take it at once. Nothing happens when it is not ours any more."""
-        if not self._held or self.lost:
+        if not self._asked or self.lost:
             return
-        self._held = False
+        self._held = self._asked = False
         await self._limited(self._give_up(), None)
 
     async def _give_up(self) -> None:
@@ -229,18 +268,22 @@ class _TransitionsLock(LeaseLock):
             name=self.name, namespace=self.namespace, body=lease
         )
 
-    def _noted(self, done: bool) -> bool:
+    async def _write(self, writing: Coroutine[Any, Any, bool]) -> bool:
+        asked_at = self._clock()
+        # Without an answer, too, it may be ours to give up.
+        self._asked = True
+        done = bool(await self._limited(writing, False))
         if done:
             self._held = True
             self.transitions = self._wanted
-            self._renewed()
+            self._renewed(asked_at)
         return done
 
     async def _limited(self, call: Coroutine[Any, Any, Any], otherwise: Any) -> Any:
         try:
             async with asyncio.timeout(self._call_timeout):
                 return await call
-        except (OSError, TimeoutError, aiohttp.ClientError, ApiException) as error:
+        except _FAILURES as error:
             _log.warning("lease_call_failed", why=repr(error))
             return otherwise
 
