@@ -63,11 +63,6 @@ class Operator:
         self._kubeconfig = kubeconfig
         self._metrics = metrics
         self._identity = f"{os.environ.get('HOSTNAME') or socket.gethostname()}/{uuid4().hex[:8]}"
-        self._api = ClusterApi(
-            client,
-            timeout=settings.request_timeout,
-            count=lambda verb: metrics.calls.labels(verb).inc(),
-        )
         self._leadership = OperatorLeadership(
             client,
             name=settings.lease_name,
@@ -77,6 +72,13 @@ class Operator:
             renew_deadline=settings.renew_deadline,
             retry_period=settings.retry_period,
             call_timeout=settings.retry_period,
+        )
+        self._api = ClusterApi(
+            client,
+            timeout=settings.request_timeout,
+            count=lambda verb: metrics.calls.labels(verb).inc(),
+            # A process that was frozen goes on in the middle of a reconcile.
+            permit=self._leadership.require,
         )
         self._canary = Canary(
             self._api,

@@ -30,7 +30,8 @@ class ClusterApi:
     """Kinds are those of `resources.RESOURCES`. Every method raises a ClusterError, see errors.py:
     ClusterUnavailable when there was no answer within ``timeout`` seconds.
 
-    ``count`` is called with the verb of each call, as RBAC and the audit log name it. Writes of
+    ``count`` is called with the verb of each call, as RBAC and the audit log name it; ``permit``
+    just before each write is sent, and what it raises is raised instead of writing. Writes of
     whole objects are strict: a field that the API server does not know is refused. Lists are read
     ``page`` objects at a time.
     """
@@ -41,11 +42,13 @@ class ClusterApi:
         *,
         timeout: float,
         count: Callable[[Verb], None] = lambda verb: None,
+        permit: Callable[[], None] = lambda: None,
         page: int = 500,
     ) -> None:
         self._client = client
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._count = count
+        self._permit = permit
         self._page = page
 
     async def close(self) -> None:
@@ -196,6 +199,8 @@ class ClusterApi:
             await self._client.update_params_for_auth(
                 headers, [], ["BearerToken"], path, method, body
             )
+            if method != "GET":
+                self._permit()
             answer = await self._client.rest_client.request(
                 method, url, headers=headers, body=body, _request_timeout=self._timeout
             )
