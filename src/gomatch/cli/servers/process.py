@@ -73,6 +73,12 @@ class ServerProcess:
     def running(self) -> bool:
         return self._process.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; negative for the signal that ended it."""
+        code: int | None = self._process.poll()
+        return code
+
     def stop(self, timeout: float) -> None:
         """Ask it to end; after ``timeout`` seconds kill it."""
         if self.running:
