@@ -166,8 +166,8 @@ class OperatorSettings(_Section):
     cluster_scope: bool = Field(default=False, description="Serve Markets of all namespaces.")
     lease_name: str = "gomatch-operator"
     lease_seconds: float = Field(default=15.0, gt=1)
-    renew_deadline: float = Field(default=10.0, gt=0)
-    retry_period: float = Field(default=2.0, gt=0)
+    renew_deadline: float = Field(default=10.0, ge=1)
+    retry_period: float = Field(default=2.0, ge=1)
     servers: Servers
     matcher: MatcherPods
     network: Network = Network()
@@ -187,6 +187,12 @@ class OperatorSettings(_Section):
     canary_seconds: float = Field(
         default=90.0, gt=0, description="A change unseen by the watch for so long ends liveness."
     )
+    watch_silence_seconds: float = Field(
+        default=70.0,
+        gt=0,
+        description="A watch that brings nothing for so long is opened anew; API servers send "
+        "a bookmark every minute.",
+    )
     request_timeout: float = Field(default=10.0, gt=0, description="Each call to any server.")
     backlog_limit: int = Field(default=200_000, ge=1, description="As the API's.")
     host: str = "0.0.0.0"  # noqa: S104 - probes and metrics come from outside of the pod
@@ -198,6 +204,14 @@ class OperatorSettings(_Section):
     def _check_namespaces(self) -> OperatorSettings:
         if self.cluster_scope and self.watch_namespaces:
             raise ValueError("give watchNamespaces or clusterScope, not both")
+        return self
+
+    @model_validator(mode="after")
+    def _check_lease(self) -> OperatorSettings:
+        if not self.lease_seconds > self.renew_deadline > 1.2 * self.retry_period:
+            raise ValueError(
+                "leaseSeconds must be above renewDeadline, and that above 1.2 times retryPeriod"
+            )
         return self
 
     @property

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -38,6 +38,8 @@ OWNED_RESOURCES = (
 )
 _OURS = f"{names.LABEL_MANAGED_BY}={names.FIELD_MANAGER}"
 _STOP_SECONDS = 10.0
+_LONGEST_PAUSE = 5.0
+_TRIES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,15 @@ class Heard:
 @dataclass(frozen=True, slots=True)
 class CanaryBeat:
     beat: int
+
+
+class _Pauses:
+    """Seconds between the tries of a call. Those of kopf are not random and grow to 21 s, for
+    which long nothing would be heard though the API server is back."""
+
+    def __iter__(self) -> Iterator[float]:
+        backoff = Backoff(first=0.5, limit=_LONGEST_PAUSE)
+        return (backoff.next_delay() for _ in range(_TRIES))
 
 
 class Watch:
@@ -128,24 +139,30 @@ class Watch:
         settings.peering.standalone = True
         settings.process.ultimate_exiting_timeout = None
         settings.watching.chunk_size = 500
+        settings.watching.inactivity_timeout = self._settings.watch_silence_seconds
         settings.networking.request_timeout = self._settings.request_timeout
+        settings.networking.error_backoffs = _Pauses()
         for group, version, plural in (*OWNED_RESOURCES, ("", "v1", "pods")):
             settings.watching.label_selectors[group, version, plural] = _OURS
         settings.watching.field_selectors["coordination.k8s.io", "v1", "leases"] = (
             f"metadata.name={self._canary}"
         )
         namespaces = self._settings.namespaces
-        await kopf.operator(
-            registry=self._registry(heard),
-            settings=settings,
-            standalone=True,
-            # Found out by kopf it would need an account with a name, which a container has not.
-            identity=cast("Any", names.FIELD_MANAGER),
-            clusterwide=not namespaces,
-            namespaces=namespaces,
-            stop_flag=stop,
-            ready_flag=ready,
-        )
+        try:
+            await kopf.operator(
+                registry=self._registry(heard),
+                settings=settings,
+                standalone=True,
+                # Found out by kopf it would need an account with a name, which a container has not.
+                identity=cast("Any", names.FIELD_MANAGER),
+                clusterwide=not namespaces,
+                namespaces=namespaces,
+                stop_flag=stop,
+                ready_flag=ready,
+            )
+        finally:
+            # kopf waits for the flag in a thread of its own, which would keep this one for ever.
+            stop.set()
 
     def _registry(self, heard: Callable[[Heard], None]) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()

@@ -48,3 +48,15 @@ def test_a_variable_that_can_hold_a_secret_is_refused(name: str) -> None:
         example_settings({**PLAIN_SETTINGS, "matcher": matcher})
 
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        {"leaseSeconds": 10, "renewDeadline": 10, "retryPeriod": 2},
+        {"leaseSeconds": 15, "renewDeadline": 4, "retryPeriod": 4},
+    ],
+)
+def test_times_of_the_lease_that_would_let_two_lead_are_refused(times: dict[str, float]) -> None:
+    with pytest.raises(ValidationError, match="leaseSeconds must be above renewDeadline"):
+        example_settings({**PLAIN_SETTINGS, **times})
