@@ -10,5 +10,6 @@ pytest_plugins = [
     "tests.fixtures.snapshots",
     "tests.fixtures.management",
     "tests.fixtures.operator_process",
+    "tests.fixtures.operator_stage",
     "tests.fixtures.images",
 ]
