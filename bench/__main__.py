@@ -19,19 +19,26 @@ from pathlib import Path
 import uvloop
 
 from bench import bare_asyncpg, end_to_end, latency, recovery, single_orders
+from bench import markets as many_markets
 from gomatch.cli.servers import PostgresServer
 from gomatch.load.plan import Via
 
 RESULTS = Path(__file__).parent / "results"
 _WINDOW = 2
+_VENUE = (
+    "PostgreSQL with fsync on, Valkey, RabbitMQ, one API process, a matcher process for each market"
+)
+_OPERATOR = (
+    "PostgreSQL with fsync on, Valkey, RabbitMQ, a Kubernetes API without nodes (its etcd does not "
+    "wait for the disk), one operator"
+)
 
 
-def _header(title: str, began: float) -> str:
+def _header(title: str, servers: str, began: float) -> str:
     return (
         f"# {title}\n\n{datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, "
         f"{os.cpu_count()} cores for everything, the load generator included; load average "
-        f"{began:.1f} before the run. PostgreSQL with fsync on, Valkey, RabbitMQ, one API process, "
-        "a matcher process for each market. Made by `python -m bench`.\n\n"
+        f"{began:.1f} before the run. {servers}. Made by `python -m bench`.\n\n"
     )
 
 
@@ -41,13 +48,13 @@ async def throughput(quick: bool) -> str:
     parts = [bare.markdown()]
     seconds, warm_up = (8.0, 3.0) if quick else (60.0, 10.0)
     ways: list[tuple[Via, int]] = [("rest", 1), ("ws", 1), ("rest", 4), ("ws", 4)]
-    for via, markets in ways:
+    for via, number in ways:
         measured = await end_to_end.measure(
             via=via,
-            markets=markets,
+            markets=number,
             seconds=seconds,
             warm_up=warm_up,
-            window=max(1, _WINDOW // markets),
+            window=max(1, _WINDOW // number),
         )
         parts.append(measured.markdown(bare.rate))
         print(parts[-1], flush=True)
@@ -81,11 +88,21 @@ async def restart(quick: bool) -> str:
     return (await recovery.measure(open_orders=count, tail=count)).markdown()
 
 
-BENCHES: dict[str, tuple[str, Callable[[bool], Coroutine[None, None, str]]]] = {
-    "throughput": ("Throughput from the order to its result on the owner's stream", throughput),
-    "single": ("One order a request", single),
-    "latency": ("Latency at 1,000 orders a second", notification_latency),
-    "recovery": ("Restart and takeover", restart),
+async def markets(quick: bool) -> str:
+    count, idle = (50, 60.0) if quick else (1_000, 300.0)
+    return (await many_markets.measure(count=count, idle=idle)).markdown()
+
+
+BENCHES: dict[str, tuple[str, str, Callable[[bool], Coroutine[None, None, str]]]] = {
+    "throughput": (
+        "Throughput from the order to its result on the owner's stream",
+        _VENUE,
+        throughput,
+    ),
+    "single": ("One order a request", _VENUE, single),
+    "latency": ("Latency at 1,000 orders a second", _VENUE, notification_latency),
+    "recovery": ("Restart and takeover", _VENUE, restart),
+    "markets": ("The operator with 1,000 Markets", _OPERATOR, markets),
 }
 
 
@@ -99,8 +116,8 @@ def main() -> None:
     gc.freeze()
     gc.set_threshold(100_000, 50, 1_000)
     for name in options.names or BENCHES:
-        title, run = BENCHES[name]
-        text = _header(title, os.getloadavg()[0]) + uvloop.run(run(options.quick))
+        title, servers, run = BENCHES[name]
+        text = _header(title, servers, os.getloadavg()[0]) + uvloop.run(run(options.quick))
         print(text, flush=True)
         if not options.quick:
             RESULTS.mkdir(exist_ok=True)
