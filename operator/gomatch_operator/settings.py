@@ -93,14 +93,19 @@ class MatcherPods(_Section):
     """What all matchers of this installation have in common."""
 
     image: str = Field(min_length=1, description="Default image; a Market may name its own.")
-    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
-    image_pull_secrets: tuple[str, ...] = ()
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(
+        default="IfNotPresent", description="When a node pulls the image."
+    )
+    image_pull_secrets: tuple[str, ...] = Field(
+        default=(), description="Secrets of a Market's namespace, by name."
+    )
     service_account_name: str = Field(default="default", description="Pods get no token of it.")
     resources: dict[str, Any] = Field(
         default_factory=lambda: {
             "requests": {"cpu": "100m", "memory": "128Mi"},
             "limits": {"memory": "1Gi"},
-        }
+        },
+        description="As in a container.",
     )
     callback_targets: str = Field(
         description="host:port of the API's headless Service, its replicas' callback servers."
@@ -114,14 +119,18 @@ class MatcherPods(_Section):
     environment: dict[str, str] = Field(
         default_factory=dict, description="More GOMATCH_ variables, as GOMATCH_LOG_LEVEL."
     )
-    pod_labels: dict[str, str] = Field(default_factory=dict)
-    pod_annotations: dict[str, str] = Field(default_factory=dict)
-    node_selector: dict[str, str] = Field(default_factory=dict)
-    tolerations: tuple[dict[str, Any], ...] = ()
+    pod_labels: dict[str, str] = Field(default_factory=dict, description="More labels of pods.")
+    pod_annotations: dict[str, str] = Field(
+        default_factory=dict, description="More annotations of pods."
+    )
+    node_selector: dict[str, str] = Field(
+        default_factory=dict, description="Labels that nodes must have."
+    )
+    tolerations: tuple[dict[str, Any], ...] = Field(default=(), description="As in a Pod.")
     affinity: dict[str, Any] = Field(
         default_factory=dict, description="In place of the soft anti-affinity of standbys."
     )
-    priority_class_name: str = ""
+    priority_class_name: str = Field(default="", description="Of the pods; none if empty.")
 
     @field_validator("environment")
     @classmethod
@@ -135,15 +144,18 @@ class MatcherPods(_Section):
 class Network(_Section):
     """NetworkPolicies of matchers. Ports of egress are those of the servers' URLs."""
 
-    enabled: bool = True
+    enabled: bool = Field(default=True, description="Whether each Market has one.")
     api_namespace: str = Field(default="", description="Where the API runs; default: namespace.")
     api_pod_labels: dict[str, str] = Field(
-        default_factory=lambda: {"app.kubernetes.io/name": "gomatch-api"}
+        default_factory=lambda: {"app.kubernetes.io/name": "gomatch-api"},
+        description="Pods of the API, whose callback servers matchers may reach.",
     )
     metrics_from: tuple[dict[str, Any], ...] = Field(
         default=(), description="NetworkPolicyPeers that may scrape; all pods if empty."
     )
-    extra_egress: tuple[dict[str, Any], ...] = ()
+    extra_egress: tuple[dict[str, Any], ...] = Field(
+        default=(), description="More rules of egress, as in a NetworkPolicy."
+    )
 
 
 class Rollout(_Section):
@@ -164,10 +176,19 @@ class OperatorSettings(_Section):
     namespace: str = Field(min_length=1, description="The operator's own.")
     watch_namespaces: tuple[str, ...] = Field(default=(), description="Where Markets are served.")
     cluster_scope: bool = Field(default=False, description="Serve Markets of all namespaces.")
-    lease_name: str = "gomatch-operator"
-    lease_seconds: float = Field(default=15.0, gt=1)
-    renew_deadline: float = Field(default=10.0, ge=1)
-    retry_period: float = Field(default=2.0, ge=1)
+    lease_name: str = Field(
+        default="gomatch-operator",
+        description="Of the Lease in `namespace` that the active one has.",
+    )
+    lease_seconds: float = Field(
+        default=15.0, gt=1, description="After so long without renewal another may take the Lease."
+    )
+    renew_deadline: float = Field(
+        default=10.0, ge=1, description="One that cannot renew it for so long ends."
+    )
+    retry_period: float = Field(
+        default=2.0, ge=1, description="Between two attempts to take or renew it."
+    )
     servers: Servers
     matcher: MatcherPods
     network: Network = Network()
@@ -195,10 +216,17 @@ class OperatorSettings(_Section):
     )
     request_timeout: float = Field(default=10.0, gt=0, description="Each call to any server.")
     backlog_limit: int = Field(default=200_000, ge=1, description="As the API's.")
-    host: str = "0.0.0.0"  # noqa: S104 - probes and metrics come from outside of the pod
+    host: str = Field(
+        default="0.0.0.0",  # noqa: S104 - probes and metrics come from outside of the pod
+        description="Address of health and metrics.",
+    )
     port: int = Field(default=9091, ge=0, le=65535, description="Health and metrics.")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["json", "console"] = "json"
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least that is logged."
+    )
+    log_format: Literal["json", "console"] = Field(
+        default="json", description="`console` is for people."
+    )
 
     @model_validator(mode="after")
     def _check_namespaces(self) -> OperatorSettings:

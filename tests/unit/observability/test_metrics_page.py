@@ -12,6 +12,7 @@ from gomatch.transport import prometheus_hooks
 from gomatch_api.metrics import ApiMetrics
 from gomatch_api.stream.metrics import StreamMetrics
 from gomatch_matcher.metrics import MatcherMetrics
+from gomatch_operator.metrics import OperatorMetrics
 
 DOCS = Path(__file__).parents[3] / "docs"
 UNITS = ("seconds", "bytes")
@@ -24,6 +25,7 @@ def registry() -> CollectorRegistry:
     StreamMetrics(found)
     prometheus_hooks(found)
     MatcherMetrics(found, "BTC-USDT")
+    OperatorMetrics(found)
     return found
 
 
@@ -65,6 +67,6 @@ def test_names_begin_with_gomatch_and_units_stand_last() -> None:
 def test_other_pages_name_only_metrics_that_exist() -> None:
     known = described()
     for page in DOCS.rglob("*.md"):
-        for name in re.findall(r"gomatch_(?:api|matcher|transport)_\w+", page.read_text()):
+        for name in re.findall(r"gomatch_(?:api|matcher|operator|transport)_\w+", page.read_text()):
             base = re.sub(r"_(bucket|count|sum)$", "", name)
             assert base in known, f"{page.name} speaks of {name}"
