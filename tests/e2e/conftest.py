@@ -14,11 +14,37 @@ import pytest
 from pytest_kind.cluster import KindCluster
 
 from gomatch.cli.servers.process import run_program
+from tests.fixtures.cluster_client import client_pod
+from tests.fixtures.images import Images, docker
 from tests.fixtures.kind import Cluster
 from tests.fixtures.programs import SCRIPTS, built_programs
+from tests.fixtures.venue_on_cluster import (
+    API_URL,
+    CLIENTS,
+    NAMESPACE,
+    ReleaseImages,
+    Traders,
+    VenueOnCluster,
+)
 
 _TEST_SECONDS = 900  # the first one waits for the cluster
 _IMAGE_SECONDS = 1800.0
+_FIGURES = pytest.StashKey[list[str]]()
+_BEFORE = "before"
+_ORDER = (
+    "test_cluster",
+    "test_images",
+    "test_install",
+    "test_kubectl",
+    "test_restored",
+    "test_operator_killed",
+    "test_upgrade",
+    "test_rotation",
+    "test_lost_node",
+    "test_network_policies",
+    "test_uninstall",
+)
+"""One release is used by all of them: what harms it most comes last."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,6 +56,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(_TEST_SECONDS))
+    items.sort(key=lambda item: _ORDER.index(item.path.stem) if item.path.parent == here else -1)
 
 
 @pytest.fixture(scope="session")
@@ -71,6 +98,73 @@ def servers_image(request: pytest.FixtureRequest, cluster: Cluster) -> str:
     """An image with RabbitMQ, PostgreSQL and Valkey that all nodes have."""
     given = request.config.getoption("--servers-image")
     return _loaded(cluster, given or _made("servers-image.sh"))
+
+
+@pytest.fixture(scope="session")
+def release_images(
+    request: pytest.FixtureRequest, cluster: Cluster, images: Images
+) -> ReleaseImages:
+    """Our images on both workers, under the tags of two releases, and that of the servers."""
+    servers: str = request.config.getoption("--servers-image") or _made("servers-image.sh")
+    programs = {}
+    names = [servers]
+    now = images.api.rpartition(":")[2]
+    for program in ("api", "matcher", "operator"):
+        name: str = getattr(images, program)
+        programs[program] = name.rpartition(":")[0]
+        before = f"{programs[program]}:{_BEFORE}"
+        docker("tag", name, before)
+        names += [name, before]
+    cluster.load_images(*names)
+    return ReleaseImages(programs=programs, servers=servers, before=_BEFORE, now=now)
+
+
+@pytest.fixture(scope="session")
+def venue(
+    cluster: Cluster, release_images: ReleaseImages, tmp_path_factory: pytest.TempPathFactory
+) -> VenueOnCluster:
+    """The release of before, installed, without a Market."""
+    for name in (NAMESPACE, CLIENTS):
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        metadata = {"name": name, "labels": labels}
+        cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    venue = VenueOnCluster(cluster, release_images, tmp_path_factory.mktemp("release"))
+    try:
+        venue.install("upgrade", "--install", values=venue.values(release_images.before))
+    except AssertionError as error:
+        error.add_note(venue.kubectl("get", "pods,events"))
+        raise
+    return venue
+
+
+@pytest.fixture(scope="session")
+def traders(venue: VenueOnCluster, python_image: str) -> Iterator[Traders]:
+    tokens = [venue.new_token(user) for user in ("alice", "bob")]
+    with client_pod(
+        venue.cluster,
+        namespace=CLIENTS,
+        image=python_image,
+        node=venue.servers_node,
+        url=API_URL,
+    ) as client:
+        yield Traders(client, tokens)
+
+
+@pytest.fixture(scope="session")
+def figures(request: pytest.FixtureRequest) -> list[str]:
+    """What was measured, for people: printed at the end of the run, and judged by no test."""
+    return request.config.stash[_FIGURES]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_FIGURES] = []
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    for figure in config.stash[_FIGURES]:
+        terminalreporter.write_line(figure)
 
 
 def _program(given: str | None, name: str, *, built_as: str) -> Path:

@@ -1,0 +1,70 @@
+"""From `helm install` and `kubectl apply` to trades."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+
+import pytest
+
+from tests.fixtures.venue_on_cluster import RELEASE, Traders, VenueOnCluster
+from tests.fixtures.waiting import wait_for
+
+
+def test_helm_install_brings_up_api_operator_and_servers(venue: VenueOnCluster) -> None:
+    deployments = {each["metadata"]["name"]: each for each in venue.objects("deployments")}
+
+    assert sorted(deployments) == [
+        f"{RELEASE}-{component}"
+        for component in ("api", "operator", "postgresql", "rabbitmq", "valkey")
+    ]
+    for each in deployments.values():
+        assert each["status"]["readyReplicas"] == each["spec"]["replicas"]
+
+
+def test_helm_test_passes(venue: VenueOnCluster) -> None:
+    said = venue.helm("test", RELEASE, "--timeout=2m")
+
+    assert "Phase:          Succeeded" in said
+
+
+def test_an_applied_market_becomes_ready_and_trades(
+    venue: VenueOnCluster, traders: Traders, figures: list[str]
+) -> None:
+    started = time.monotonic()
+    venue.apply_example("btc-usdt")
+    venue.wait_until_ready("btc-usdt")
+    ready = time.monotonic() - started
+    order = traders.trade("BTC-USDT", price="50000.00")
+    traded = time.monotonic() - started
+
+    figures.append(
+        f"from kubectl apply to Ready {ready:.1f} s and to the first trade {traded:.1f} s"
+    )
+    alice, bob = (traders.trades(token) for token in traders.tokens)
+    assert [(each["order_id"], each["side"], each["price"]) for each in alice] == [
+        (order, "buy", "50000.00")
+    ]
+    assert [(each["side"], each["quantity"]) for each in bob] == [("sell", "0.01")]
+
+
+def test_a_market_with_a_standby_has_it_on_another_node(
+    venue: VenueOnCluster, traders: Traders
+) -> None:
+    venue.apply_example("eth-usdt")
+    venue.wait_until_ready("eth-usdt")
+    traders.trade("ETH-USDT", price="3000.00")
+
+    wait_for(lambda: venue.status("eth-usdt")["standbys"] == 1, what="a standby that waits")
+    nodes = venue.matchers("eth-usdt").values()
+    assert sorted(nodes) == sorted([venue.servers_node, venue.trading_node])
+
+
+def test_the_namespace_of_the_release_refuses_pods_that_are_not_restricted(
+    venue: VenueOnCluster,
+) -> None:
+    """So what runs in it, and is ready above, meets the restricted Pod Security Standard."""
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        venue.kubectl("run", "privileged", "--image=none", "--privileged", "--dry-run=server")
+
+    assert 'violates PodSecurity "restricted' in refused.value.stderr
