@@ -18,7 +18,7 @@ WHERE_MARKETS_ARE = {
     "/pods": _READ | {"patch"},
     "/events": {"get", "list", "create", "patch"},
     "coordination.k8s.io/leases": {"create"},
-    "coordination.k8s.io/leases gomatch-operator-canary": _READ | {"update", "patch"},
+    "coordination.k8s.io/leases gomatch-operator-canary": _READ | {"update"},
 }
 IN_ITS_OWN_NAMESPACE = {
     "/events": {"get", "list", "create", "patch"},

@@ -35,7 +35,7 @@
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   resourceNames: [{{ include "gomatch.canaryName" . }}]
-  verbs: [get, list, watch, update, patch]
+  verbs: [get, list, watch, update]
 {{- end -}}
 
 {{/* Argument: dict "root" $ "kind" Role|ClusterRole "name" NAME. */}}
