@@ -12,12 +12,19 @@ address=unix://$run/docker.sock
 running() { [ -f "$run/pid" ] && kill -0 "$(cat "$run/pid")" 2>/dev/null; }
 answers() { docker --host "$address" info >/dev/null 2>&1; }
 
+# Each node's systemd, containerd and kubelet watch files; Debian's limit is used up by two clusters.
+allow_watching() {
+    local limit=/proc/sys/fs/inotify/max_user_instances
+    [ "$(cat $limit)" -ge 1024 ] || echo 1024 >$limit
+}
+
 start() {
     local started=$SECONDS tries
     mkdir -p "$data" "$run"
     chmod 700 "$run"
     exec 9>"$data/.lock"
     flock 9
+    allow_watching
     if ! running; then
         rm -f "$run/pid" "$run/docker.sock"
         setsid dockerd --data-root "$data/data" --exec-root "$run/exec" --host "$address" --pidfile "$run/pid" \
