@@ -4,9 +4,17 @@
 set -eu
 cd "$(dirname "$0")/.."
 # Downloads and builds belong here: within a test they would count against its time.
+install_openssl() {
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        apt-get update -qq && apt-get install -y -qq --no-install-recommends openssl && return
+    fi
+    echo "The program openssl is missing: install it, then run this again." >&2
+    exit 1
+}
 prepare() {
     python -m gomatch.cli.servers
     tests/e2e/cluster/build.sh kubeall etcd helm >/dev/null
+    command -v openssl >/dev/null || install_openssl
 }
 if [ $# -gt 0 ]; then
     case "$1" in
