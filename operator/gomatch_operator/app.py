@@ -17,6 +17,7 @@ from gomatch.observability import logs
 from gomatch_operator.cluster.connection import connect
 from gomatch_operator.composition import Operator
 from gomatch_operator.errors import LeadershipLost
+from gomatch_operator.fault_points import Checkpoint, no_checkpoint
 from gomatch_operator.http import HealthServer
 from gomatch_operator.metrics import OperatorMetrics
 from gomatch_operator.settings import OperatorSettings
@@ -24,7 +25,9 @@ from gomatch_operator.settings import OperatorSettings
 _log = logs.get(__name__)
 
 
-def run(settings: OperatorSettings, *, kubeconfig: Path | None) -> int:
+def run(
+    settings: OperatorSettings, *, kubeconfig: Path | None, checkpoint: Checkpoint = no_checkpoint
+) -> int:
     """Until a signal comes; returns the exit code: 1 after the Lease was lost, as only a process
     that begins anew is sure to have forgotten what it was about to do.
 
@@ -34,10 +37,12 @@ def run(settings: OperatorSettings, *, kubeconfig: Path | None) -> int:
     # One line for each event of the watches, and what our own lines say.
     for name in ("kopf", "kubernetes.aio.leaderelection"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    return uvloop.run(_until_stopped(settings, kubeconfig))
+    return uvloop.run(_until_stopped(settings, kubeconfig, checkpoint))
 
 
-async def _until_stopped(settings: OperatorSettings, kubeconfig: Path | None) -> int:
+async def _until_stopped(
+    settings: OperatorSettings, kubeconfig: Path | None, checkpoint: Checkpoint
+) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -46,7 +51,13 @@ async def _until_stopped(settings: OperatorSettings, kubeconfig: Path | None) ->
     async with AsyncExitStack() as stack:
         client = await connect(kubeconfig)
         stack.push_async_callback(client.close)
-        operator = Operator(settings, client, OperatorMetrics(registry), kubeconfig=kubeconfig)
+        operator = Operator(
+            settings,
+            client,
+            OperatorMetrics(registry),
+            kubeconfig=kubeconfig,
+            checkpoint=checkpoint,
+        )
         server = HealthServer(registry, operator.health)
         await server.start(settings.host, settings.port)
         stack.push_async_callback(server.close)

@@ -25,6 +25,7 @@ from gomatch_operator.cluster.reconciler import ClusterReconciler
 from gomatch_operator.crd import CrdWatch
 from gomatch_operator.deletion import Deletion, DeletionParts
 from gomatch_operator.events import Events
+from gomatch_operator.fault_points import Checkpoint, no_checkpoint
 from gomatch_operator.http import Health
 from gomatch_operator.leadership import OperatorLeadership
 from gomatch_operator.memory import Memories
@@ -58,10 +59,12 @@ class Operator:
         metrics: OperatorMetrics,
         *,
         kubeconfig: Path | None,
+        checkpoint: Checkpoint = no_checkpoint,
     ) -> None:
         self._settings = settings
         self._kubeconfig = kubeconfig
         self._metrics = metrics
+        self._checkpoint = checkpoint
         self._identity = f"{os.environ.get('HOSTNAME') or socket.gethostname()}/{uuid4().hex[:8]}"
         self._leadership = OperatorLeadership(
             client,
@@ -186,7 +189,12 @@ class Operator:
             namespace=settings.namespace,
             lease=settings.lease_name,
         )
-        queue = QueueKeeper(QueueReconciler(management), outages=outages, leadership=leadership)
+        queue = QueueKeeper(
+            QueueReconciler(management),
+            outages=outages,
+            leadership=leadership,
+            checkpoint=self._checkpoint,
+        )
         mirror = MirrorKeeper(
             CacheReconciler(redis),
             StaleWatch(stale_seconds=settings.stale_seconds),
@@ -199,6 +207,7 @@ class Operator:
             watched=watched,
             rollouts=rollouts,
             leadership=leadership,
+            checkpoint=self._checkpoint,
         )
         crd = CrdWatch(self._api)
         deletion = DeletionParts(
@@ -212,6 +221,7 @@ class Operator:
             events=events,
             outages=outages,
             leadership=leadership,
+            checkpoint=self._checkpoint,
         )
         store = StoreKeeper(
             StoreReconciler(source, backlog_limit=settings.backlog_limit),
@@ -219,6 +229,7 @@ class Operator:
             watched=watched,
             outages=outages,
             leadership=leadership,
+            checkpoint=self._checkpoint,
         )
         reconciler = MarketReconciler(
             ReconcilerParts(
@@ -237,6 +248,7 @@ class Operator:
                 memories=memories,
                 metrics=metrics,
                 crd_fault=lambda: crd.fault,
+                checkpoint=self._checkpoint,
             )
         )
         sweep = Sweep(

@@ -27,6 +27,7 @@ from gomatch_operator.errors import (
     ObjectMissing,
 )
 from gomatch_operator.events import Events, market_reference
+from gomatch_operator.fault_points import Checkpoint, no_checkpoint
 from gomatch_operator.leadership import OperatorLeadership
 from gomatch_operator.market import Market
 from gomatch_operator.memory import MarketMemory
@@ -67,6 +68,7 @@ class DeletionParts:
     events: Events
     outages: Outages
     leadership: OperatorLeadership
+    checkpoint: Checkpoint = no_checkpoint
     clock: Callable[[], float] = time.time
     """Seconds since the epoch."""
 
@@ -124,6 +126,7 @@ class Deletion:
                 term=term,
                 backlog_limit=parts.settings.backlog_limit,
             )
+            parts.checkpoint("closing_entered")
             return _waits(row, "Closing", "Intake is being closed and open orders cancelled.")
         drained = row.state is TradingState.CLOSED and row.applied == row.accepted
         if not drained and not late and await self._matcher_may_run(market):
@@ -139,6 +142,7 @@ class Deletion:
                 return _waits(row, "CleaningUp", left, again_in=_LATER)
             memory.outside_done = True
         await self._part(claims, market, owner, row, drained=drained)
+        parts.checkpoint("parted")
         return await self._finish(market)
 
     def _late(self, market: Market) -> bool:
@@ -167,6 +171,7 @@ class Deletion:
             except ObjectChanged:
                 return True
             parts.watched.drop_owned(deployment.key, deployment.uid, wanted=False)
+            parts.checkpoint("deployment_deleted")
         return bool(parts.watched.pods_of(market.key))
 
     async def _clean_up(self, claims: Claims, symbol: str, *, late: bool) -> str:
@@ -179,10 +184,12 @@ class Deletion:
         left: dict[str, str] = {}
         try:
             await parts.queue.remove(symbol)
+            parts.checkpoint("queue_removed")
         except BrokerError as error:
             left["queue"] = str(error)
         try:
             await parts.mirror.remove(symbol)
+            parts.checkpoint("keys_removed")
         except MirrorUnavailable as error:
             left["cache"] = str(error)
         if not left:
@@ -261,6 +268,7 @@ class Deletion:
             return DeletionStep(done=True)
         except ObjectChanged:
             return DeletionStep(progress=Fault("CleaningUp", "It is changed at the same time."))
+        self._parts.checkpoint("finalizer_removed")
         return DeletionStep(done=True)
 
 

@@ -24,6 +24,7 @@ from gomatch_operator.deletion import Deletion
 from gomatch_operator.errors import ClusterError, ObjectChanged, ObjectMissing
 from gomatch_operator.evaluate import Facts, conditions_of
 from gomatch_operator.events import Events
+from gomatch_operator.fault_points import Checkpoint, no_checkpoint
 from gomatch_operator.leadership import OperatorLeadership
 from gomatch_operator.market import (
     Market,
@@ -75,6 +76,7 @@ class ReconcilerParts:
     memories: Memories
     metrics: OperatorMetrics
     crd_fault: Callable[[], Fault | None]
+    checkpoint: Checkpoint = no_checkpoint
     clock: Callable[[], float] = time.monotonic
 
 
@@ -102,6 +104,7 @@ class MarketReconciler:
         elif facts.spec_fault is None:
             if not market.has_finalizer:
                 market = await self._add_finalizer(market)
+                self._parts.checkpoint("finalizer_added")
                 facts.market = market
             retry = await self._keep(market, memory, facts)
         else:
@@ -237,9 +240,11 @@ class MarketReconciler:
             written = await parts.status.write(market, status)
         except ObjectMissing:
             return
-        current = parts.watched.markets.get(market.key)
-        if current is not None and current.uid == written.uid and written is not market:
-            parts.watched.markets[market.key] = written
+        if written is not market:
+            parts.checkpoint("status_written")
+            current = parts.watched.markets.get(market.key)
+            if current is not None and current.uid == written.uid:
+                parts.watched.markets[market.key] = written
         parts.memories.seen(market, facts.row)
         await parts.events.tell(market, changed)
 

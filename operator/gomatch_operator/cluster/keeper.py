@@ -19,6 +19,7 @@ from gomatch_operator.errors import (
     ObjectChanged,
     QuotaExceeded,
 )
+from gomatch_operator.fault_points import Checkpoint, no_checkpoint
 from gomatch_operator.leadership import OperatorLeadership
 from gomatch_operator.market import Market, MarketKey
 from gomatch_operator.outages import Fault
@@ -49,12 +50,14 @@ class ClusterKeeper:
         watched: Watched,
         rollouts: Rollouts,
         leadership: OperatorLeadership,
+        checkpoint: Checkpoint = no_checkpoint,
     ) -> None:
         self._reconciler = reconciler
         self._settings = settings
         self._watched = watched
         self._rollouts = rollouts
         self._leadership = leadership
+        self._checkpoint = checkpoint
 
     def deployment(self, key: MarketKey) -> DeploymentStatus | None:
         """As last seen."""
@@ -90,6 +93,7 @@ class ClusterKeeper:
                 self._leadership.require()
                 await self._reconciler.apply(action)
                 changes += 1
+                self._checkpoint("object_written")
                 if action.drift:
                     restored.append((action.kind, f"{action.kind} {action.name}: {action.why}"))
         except ForeignObject as error:

@@ -14,6 +14,7 @@ from gomatch_operator.errors import (
     ManagementMissing,
     VirtualHostMissing,
 )
+from gomatch_operator.fault_points import Checkpoint, no_checkpoint
 from gomatch_operator.leadership import OperatorLeadership
 from gomatch_operator.outages import Fault, Outages
 from gomatch_operator.queue.desired_queue import DesiredQueue
@@ -40,11 +41,17 @@ class QueueResult:
 
 class QueueKeeper:
     def __init__(
-        self, reconciler: QueueReconciler, *, outages: Outages, leadership: OperatorLeadership
+        self,
+        reconciler: QueueReconciler,
+        *,
+        outages: Outages,
+        leadership: OperatorLeadership,
+        checkpoint: Checkpoint = no_checkpoint,
     ) -> None:
         self._reconciler = reconciler
         self._outages = outages
         self._leadership = leadership
+        self._checkpoint = checkpoint
         self._inventory: QueueInventory | None = None
         self._looking = asyncio.Lock()
         self._shared_known = False
@@ -97,6 +104,7 @@ class QueueKeeper:
             for action in plan.actions:
                 await self._apply(action)
                 done.append(action)
+                self._checkpoint("queue_written")
         except BrokerError as error:
             return self._failed(error)
         depth, consumers = self.figures(symbol)

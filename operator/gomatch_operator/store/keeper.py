@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from gomatch.errors import ConfigurationError, Fenced, StoreError, StoreUnavailable
 from gomatch.store import ClaimedMarket, ClaimOwner
+from gomatch_operator.fault_points import Checkpoint, no_checkpoint
 from gomatch_operator.leadership import OperatorLeadership
 from gomatch_operator.market import Market, definition
 from gomatch_operator.outages import Fault, Outages
@@ -39,12 +40,14 @@ class StoreKeeper:
         watched: Watched,
         outages: Outages,
         leadership: OperatorLeadership,
+        checkpoint: Checkpoint = no_checkpoint,
     ) -> None:
         self._reconciler = reconciler
         self._source = source
         self._watched = watched
         self._outages = outages
         self._leadership = leadership
+        self._checkpoint = checkpoint
 
     async def look(self, symbol: str) -> StoreResult:
         """Only what stands there."""
@@ -77,6 +80,7 @@ class StoreKeeper:
                     self._leadership.require()
                     await self._reconciler.apply(action, term=self._leadership.term)
                     changes += 1
+                    self._checkpoint("store_written")
                 row = await self._reconciler.observe(wanted.symbol)
         except Fenced:
             raise
