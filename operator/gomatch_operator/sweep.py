@@ -91,7 +91,7 @@ class Sweep:
         parts = self._parts
         try:
             claims = await parts.source.claims()
-            rows = await claims.observe(parts.settings.installation)
+            rows = await claims.observe(parts.settings.installation, symbols=self._waited_for())
             parts.outages.worked("PostgreSQL")
             await clean_leftovers(parts.deletion)
         except Fenced:
@@ -102,7 +102,7 @@ class Sweep:
         except StoreError as error:
             _log.warning("sweep_failed", server="PostgreSQL", why=str(error))
             return
-        self._rows = rows
+        self._rows = [row for row in rows if self._is_ours(row)]
         by_symbol = {row.symbol: row for row in rows}
         for market in self._markets():
             assert market.spec is not None
@@ -110,13 +110,25 @@ class Sweep:
             if self._store_differs(market, row):
                 parts.work.add(market.key, urgent=False)
 
+    def _waited_for(self) -> list[str]:
+        """Symbols that a Market names and another has: no watch says when that one lets go."""
+        memories = self._parts.memories
+        return [
+            market.spec.symbol
+            for market in self._markets()
+            if market.spec is not None and not memories.of(market).claimed
+        ]
+
+    def _is_ours(self, row: ClaimedMarket) -> bool:
+        return row.owner is not None and row.owner.installation == self._parts.settings.installation
+
     def _store_differs(self, market: Market, row: ClaimedMarket | None) -> bool:
         memory = self._parts.memories.of(market)
         if row is None:
-            # Of no market of ours: one that was claimed has lost its row.
-            return memory.claimed or memory.seen is None
+            # One that was claimed has lost its row; any other may have it now.
+            return True
         if memory.seen != signature(row):
-            return memory.claimed or not row.held
+            return True
         return memory.claimed and market.status.get("lastSequence") != row.sequence
 
     async def _broker(self) -> None:

@@ -5,7 +5,7 @@ Whoever writes holds, in this order: the operator's term, the claim's row, the m
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -162,11 +162,15 @@ class Claims(PoolUser):
         )
         return True
 
-    async def observe(self, installation: str) -> list[ClaimedMarket]:
-        """All that is claimed by an installation, held or retained, in one statement, by
-        symbol."""
+    async def observe(
+        self, installation: str, *, symbols: Sequence[str] = ()
+    ) -> list[ClaimedMarket]:
+        """All that is claimed by an installation, held or retained, and what there is of
+        ``symbols``, whoever's: in one statement, by symbol."""
         rows = await self._fetch(
-            OBSERVE + "WHERE c.installation = $1 ORDER BY m.symbol", installation
+            OBSERVE + "WHERE c.installation = $1 OR m.symbol = ANY($2) ORDER BY m.symbol",
+            installation,
+            list(symbols),
         )
         return [read_claimed_market(row) for row in rows]
 
