@@ -117,7 +117,10 @@ class Deletion:
             await claims.drop(owner, row.symbol, term=term)
             return await self._finish(market)
         late = self._late(market)
-        if row.requested_state is not TradingState.CLOSED:
+        closed = row.state is TradingState.CLOSED
+        applied = row.applied == row.accepted
+        # Somebody may have opened it by hand since it was asked to close.
+        if row.requested_state is not TradingState.CLOSED or (applied and not closed and not late):
             parts.leadership.require()
             await claims.request_state(
                 owner,
@@ -128,7 +131,7 @@ class Deletion:
             )
             parts.checkpoint("closing_entered")
             return _waits(row, "Closing", "Intake is being closed and open orders cancelled.")
-        drained = row.state is TradingState.CLOSED and row.applied == row.accepted
+        drained = closed and applied
         if not drained and not late and await self._matcher_may_run(market):
             waiting = row.accepted - row.applied
             return _waits(
