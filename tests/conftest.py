@@ -11,5 +11,6 @@ pytest_plugins = [
     "tests.fixtures.management",
     "tests.fixtures.operator_process",
     "tests.fixtures.operator_stage",
+    "tests.fixtures.shared_site",
     "tests.fixtures.images",
 ]

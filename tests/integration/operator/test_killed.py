@@ -1,0 +1,155 @@
+"""An operator that is killed in the middle leaves nothing that the next one would not finish."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from gomatch.engine import TradingState
+from tests.fixtures.operator_process import REPOSITORY, OperatorProcess, until
+from tests.fixtures.shared_site import SharedSite, market
+from tests.integration.operator.test_deletion import (
+    ORDERS,
+    assert_nothing_outside,
+    rows,
+)
+
+CHILD = REPOSITORY / "tests" / "fixtures" / "operator_child.py"
+SOON: dict[str, Any] = {"leaseSeconds": 2, "renewDeadline": 1.5, "retryPeriod": 0.5}
+"""The next operator has to wait for the Lease of the one that was killed."""
+
+
+@pytest.fixture
+def alone(module_site: SharedSite) -> Iterator[SharedSite]:
+    """No operator runs before and after."""
+    module_site.stop_operator()
+    yield module_site
+    module_site.stop_operator()
+    while module_site.matchers:
+        module_site.matchers.pop().stop()
+
+
+async def test_the_next_operator_finishes_a_reconcile_that_was_cut_at_any_step(
+    alone: SharedSite,
+) -> None:
+    """One operator after the other is killed, each a step further."""
+    here = alone.here
+    name, symbol = alone.names()
+    here.apply(market(name, symbol, state="CancelOnly"))
+
+    for point in (
+        "finalizer_added:1",
+        "store_written:1",
+        "queue_written:1",
+        "queue_written:1",
+        "object_written:1",
+        "object_written:3",
+        "status_written:1",
+    ):
+        await killed_at(alone, point)
+    here.apply(market(name, symbol, state="Halted", maxOpenOrders=3))
+    for point in ("store_written:1", "store_written:1"):
+        await killed_at(alone, point)
+
+    operator = here.start(**SOON)
+    try:
+        await here.until_condition(name, "StoreReady", "True", "InStep")
+        await here.until_condition(name, "QueueReady", "True", "InStep")
+        await here.until_condition(name, "MatcherAvailable", "False", "Starting")
+        for kind in ("deployment", "configmap", "service", "poddisruptionbudget", "networkpolicy"):
+            assert here.get(kind, f"{name}-matcher") is not None, kind
+        row = await alone.claimed(symbol)
+        assert (row.requested_state, row.definition.max_open_orders) == (TradingState.HALTED, 3)
+        # As it was made, its first state, a definition and a state: none of them twice.
+        assert row.accepted == 4
+    finally:
+        operator.stop()
+
+
+@pytest.mark.parametrize("policy", ["Retain", "Delete"])
+async def test_the_next_operator_finishes_a_deletion_that_was_cut_at_any_step(
+    alone: SharedSite, policy: str
+) -> None:
+    here = alone.here
+    name, symbol = alone.names()
+    here.apply(market(name, symbol, deletionPolicy=policy))
+    operator = here.start(**SOON)
+    await here.until_condition(name, "QueueReady", "True", "InStep")
+    matcher = await alone.matcher(name)
+    asked = await alone.accept(symbol, ORDERS)
+    before = await alone.claimed(symbol)
+    await until(lambda: here.get("deployment", f"{name}-matcher"))
+    operator.stop()
+    here.kubectl("delete", "market", name, "--wait=false")
+
+    await killed_at(alone, "closing_entered:1")
+    row = await alone.until_row(symbol, lambda row: row.state is TradingState.CLOSED)
+    assert (row.held, row.accepted, row.applied) == (True, asked + 2, asked + 2)
+    await killed_at(alone, "deployment_deleted:1")
+    await asyncio.to_thread(matcher.stop)
+    for point in ("queue_removed:1", "keys_removed:1", "parted:1"):
+        await killed_at(alone, point)
+
+    operator = here.start(**SOON)
+    try:
+        here.kubectl("wait", "--for=delete", f"market/{name}", "--timeout=40s")
+    finally:
+        operator.stop()
+    assert_nothing_outside(here, symbol)
+    if policy == "Delete":
+        assert not any((await rows(here, before)).values())
+    else:
+        row = await alone.claimed(symbol)
+        assert (row.held, row.accepted, row.applied) == (False, asked + 2, asked + 2)
+
+
+async def test_the_next_operator_goes_on_dropping_what_was_half_dropped(alone: SharedSite) -> None:
+    here = alone.here
+    name, symbol = alone.names()
+    here.apply(market(name, symbol, deletionPolicy="Delete"))
+    operator = here.start(**SOON)
+    await here.until_condition(name, "QueueReady", "True", "InStep")
+    matcher = await alone.matcher(name)
+    await alone.accept(symbol, ORDERS)
+    before = await alone.claimed(symbol)
+    connection = await asyncpg.connect(here.database_url)
+    try:
+        async with connection.transaction():
+            # Somebody holds a row, so that the removal stands still after its first step.
+            await connection.fetch(
+                "SELECT FROM commands WHERE market_id = $1 FOR UPDATE", before.market_id
+            )
+            here.kubectl("delete", "market", name, "--wait=false")
+            await alone.until_row(symbol, lambda row: row.removing)
+            operator.kill()
+    finally:
+        await connection.close()
+    await asyncio.to_thread(matcher.stop)
+
+    operator = here.start(**SOON)
+    try:
+        here.kubectl("wait", "--for=delete", f"market/{name}", "--timeout=40s")
+    finally:
+        operator.stop()
+    assert not any((await rows(here, before)).values())
+    assert_nothing_outside(here, symbol)
+
+
+async def killed_at(site: SharedSite, point: str) -> None:
+    """Let an operator work until it comes to this point, and dies there."""
+    operator: OperatorProcess = site.here.start(
+        program=[sys.executable, str(Path(CHILD))],
+        environment={"GOMATCH_TEST_DIE_AT": point},
+        **SOON,
+    )
+    try:
+        await until(lambda: not operator.running)
+    except TimeoutError:
+        raise AssertionError(f"never came to {point}:\n{operator.logged()[-3000:]}") from None
+    assert not operator.events("leadership_lost"), operator.logged()[-3000:]
