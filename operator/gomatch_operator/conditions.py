@@ -144,7 +144,6 @@ REASONS: Mapping[str, Mapping[str, str]] = {
         "WaitingForMatcher": "Accepted commands wait to be applied.",
         "WritingImage": "The matcher writes its image as it ends.",
         "CleaningUp": "Queue and keys are being removed.",
-        "TimedOut": "drainTimeoutSeconds are over: it goes on without the rest. All data is kept.",
         "StoreUnavailable": "PostgreSQL gives no answer, so the deletion waits. Set the annotation "
         "gomatch.io/abandon=true to remove the Market without it.",
     },

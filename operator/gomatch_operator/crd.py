@@ -25,12 +25,14 @@ class CrdWatch:
         self.fault: Fault | None = None
         """What SpecValid says of every Market."""
 
-    async def look(self) -> None:
+    async def look(self) -> bool:
+        """Returns whether the fault is another than before."""
+        before = self.fault
         try:
             crd = await self._api.get("CustomResourceDefinition", "", names.CRD_NAME)
         except ClusterError as error:
             _log.info("crd_not_read", why=str(error))
-            return
+            return False
         missing = missing_fields(crd)
         self.fault = None
         if missing:
@@ -39,6 +41,7 @@ class CrdWatch:
                 f"The CRD {names.CRD_NAME} lacks {', '.join(missing)}: apply the one of this "
                 "release.",
             )
+        return self.fault != before
 
 
 def missing_fields(crd: Mapping[str, Any]) -> tuple[str, ...]:

@@ -18,15 +18,29 @@ from gomatch_operator.status import Transition
 _log = logs.get(__name__)
 
 _QUIET = {
-    (c.READY, "False"): frozenset({"MatcherNotAvailable", "StoreNotReady", "Deleting"}),
+    (c.READY, "False"): frozenset(
+        {
+            *("SpecInvalid", "StoreNotReady", "MatcherNotAvailable"),
+            *("Conflict", "IdentityMismatch", "Deleting"),
+        }
+    ),
+    (c.SPEC_VALID, "False"): frozenset({"CrdTooOld"}),
+    (c.STORE_READY, "False"): frozenset(
+        {"NotClaimed", "SpecInvalid", "StoreUnavailable", "CredentialsRefused"}
+    ),
     (c.MATCHER_AVAILABLE, "False"): frozenset({"NotStarted", "Starting"}),
-    (c.STORE_READY, "False"): frozenset({"NotClaimed", "SpecInvalid", "StoreUnavailable"}),
-    (c.QUEUE_READY, "False"): frozenset({"NotStarted", "BrokerUnavailable"}),
-    (c.CACHE_READY, "False"): frozenset({"NotStarted", "CacheUnavailable"}),
+    (c.QUEUE_READY, "False"): frozenset(
+        {
+            *("NotStarted", "BrokerUnavailable", "CredentialsRefused", "ManagementMissing"),
+            *("VirtualHostMissing", "ForeignExchange"),
+        }
+    ),
+    (c.CACHE_READY, "False"): frozenset({"NotStarted", "CacheUnavailable", "CredentialsRefused"}),
     (c.PROGRESSING, "True"): frozenset({"Reconciling", "RollingOut"}),
     (c.PROGRESSING, "False"): frozenset({"Settled", "Blocked"}),
 }
-"""What another Event tells, what passes in seconds, and outages, which are told once for all."""
+"""What another Event tells, what passes in seconds, and what befalls all Markets at once, which is
+told on the operator."""
 _GOOD = {
     c.HALTED: "False",
     c.DRAINING: "False",

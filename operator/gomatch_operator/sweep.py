@@ -4,8 +4,9 @@ bindings and policies, one pipeline to Redis. Only Markets that differ are queue
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from gomatch.errors import Fenced, StoreError, StoreUnavailable
 from gomatch.observability import logs
@@ -20,7 +21,7 @@ from gomatch_operator.leadership import OperatorLeadership
 from gomatch_operator.market import Market
 from gomatch_operator.memory import Memories, signature
 from gomatch_operator.metrics import OperatorMetrics
-from gomatch_operator.outages import Outages, ServerName
+from gomatch_operator.outages import Fault, Outages, ServerName
 from gomatch_operator.queue.keeper import QueueKeeper
 from gomatch_operator.rollouts import Rollouts
 from gomatch_operator.settings import OperatorSettings
@@ -31,6 +32,7 @@ from gomatch_operator.work import KeyedQueue
 _log = logs.get(__name__)
 _SUSPICIOUS = 2.0
 _LEAST = 0.5
+"""Reasons of Ready=False of a Market that waits for its symbol."""
 _SERVERS: tuple[ServerName, ...] = ("PostgreSQL", "RabbitMQ", "Redis")
 
 
@@ -59,6 +61,7 @@ class Sweep:
     def __init__(self, parts: SweepParts) -> None:
         self._parts = parts
         self._declared: set[ServerName] = set()
+        self._shared: Fault | None = None
         self._rows: list[ClaimedMarket] = []
 
     async def run(self) -> None:
@@ -70,7 +73,8 @@ class Sweep:
     async def once(self) -> None:
         parts = self._parts
         parts.leadership.require()
-        await parts.crd.look()
+        if await parts.crd.look():
+            await self._concerns_all(parts.crd.fault, "CrdCurrent", "The CRD has all fields.")
         await self._store()
         await self._broker()
         await self._mirrors()
@@ -100,6 +104,8 @@ class Sweep:
             parts.outages.failed("PostgreSQL", store_fault(error)[0])
             return
         except StoreError as error:
+            # It answers: each Market says what is wrong.
+            parts.outages.worked("PostgreSQL")
             _log.warning("sweep_failed", server="PostgreSQL", why=str(error))
             return
         self._rows = [row for row in rows if self._is_ours(row)]
@@ -140,6 +146,10 @@ class Sweep:
         except BrokerError as error:
             _log.info("sweep_failed", server="RabbitMQ", why=str(error))
             return
+        shared = parts.queue.shared_fault
+        if shared != self._shared:
+            self._shared = shared
+            await self._concerns_all(shared, "ExchangesBack", "The exchanges are ours again.")
         for market in self._markets():
             assert market.spec is not None
             if not parts.memories.of(market).claimed:
@@ -176,12 +186,19 @@ class Sweep:
                 continue
             if outage is not None:
                 self._declared.add(server)
-                await parts.events.operator(outage.reason, outage.message, warning=True)
             else:
                 self._declared.discard(server)
-                await parts.events.operator("ServerBack", f"{server} answers again.", warning=False)
-            for key in parts.watched.markets:
-                parts.work.add(key, urgent=False)
+            await self._concerns_all(outage, "ServerBack", f"{server} answers again.")
+
+    async def _concerns_all(self, fault: Fault | None, over: str, message: str) -> None:
+        """One Event on the operator, that it began or is ``over``, and a look at every Market."""
+        events = self._parts.events
+        if fault is not None:
+            await events.operator(*fault, warning=True)
+        else:
+            await events.operator(over, message, warning=False)
+        for key in self._parts.watched.markets:
+            self._parts.work.add(key, urgent=False)
 
     def _markets(self) -> Iterable[Market]:
         return [
@@ -193,8 +210,12 @@ class Sweep:
     def _count(self) -> None:
         counts = dict.fromkeys(("True", "False", "Unknown"), 0)
         for market in self._parts.watched.markets.values():
-            conditions = market.status.get("conditions") or ()
-            ready = [each.get("status") for each in conditions if each.get("type") == c.READY]
-            counts[ready[0] if ready else "Unknown"] += 1
+            counts[_ready(market).get("status", "Unknown")] += 1
         for status, count in counts.items():
             self._parts.metrics.markets.labels(status).set(count)
+
+
+def _ready(market: Market) -> Mapping[str, Any]:
+    """The condition Ready; empty while there is none."""
+    conditions = market.status.get("conditions") or ()
+    return next((each for each in conditions if each.get("type") == c.READY), {})

@@ -55,7 +55,8 @@ class QueueKeeper:
         self._inventory: QueueInventory | None = None
         self._looking = asyncio.Lock()
         self._shared_known = False
-        self._shared_fault: Fault | None = None
+        self.shared_fault: Fault | None = None
+        """What QueueReady says of every Market whose own queue stands."""
 
     async def refresh(self) -> tuple[tuple[str, str], ...]:
         """Look at everything, and keep what all Markets share; returns what of that was restored.
@@ -109,7 +110,7 @@ class QueueKeeper:
             return self._failed(error)
         depth, consumers = self.figures(symbol)
         return QueueResult(
-            fault=self._shared_fault,
+            fault=self.shared_fault,
             note=plan.note,
             depth=depth or 0,
             consumers=consumers or 0,
@@ -134,7 +135,7 @@ class QueueKeeper:
         except BrokerError as error:
             self._outages.failed("RabbitMQ", broker_fault(error))
             raise
-        self._shared_fault = Fault("ForeignExchange", plan.foreign) if plan.foreign else None
+        self.shared_fault = Fault("ForeignExchange", plan.foreign) if plan.foreign else None
         self._shared_known = self._shared_known or not plan.foreign
         self._outages.worked("RabbitMQ")
         return _restored(plan.actions)

@@ -58,6 +58,7 @@ class StoreKeeper:
         except StoreUnavailable as error:
             return self._away(error)
         except StoreError as error:
+            self._outages.worked("PostgreSQL")
             return StoreResult(fault=store_fault(error)[0], retry=True)
         return StoreResult(row=row)
 
@@ -87,6 +88,7 @@ class StoreKeeper:
         except StoreUnavailable as error:
             return self._away(error)
         except StoreError as error:
+            self._outages.worked("PostgreSQL")
             fault, conflict = store_fault(error)
             if conflict:
                 return StoreResult(row=row, conflict=fault, changes=changes)

@@ -14,6 +14,7 @@ from gomatch.errors import (
     BacklogFull,
     ClaimHeld,
     ClaimRetained,
+    CredentialsRefused,
     ForeignMarket,
     GomatchError,
     IdentityMismatch,
@@ -125,15 +126,11 @@ def store_fault(error: GomatchError) -> tuple[Fault, bool]:
         return Fault("BacklogFull", str(error)), False
     if isinstance(error, SchemaMismatch):
         return Fault("SchemaMismatch", str(error)), False
+    if isinstance(error, CredentialsRefused):
+        return Fault("CredentialsRefused", str(error)), False
     if isinstance(error, StoreUnavailable):
-        return Fault(_unavailable_reason(error), str(error)), False
+        return Fault("StoreUnavailable", str(error)), False
     raise error
-
-
-def _unavailable_reason(error: StoreUnavailable) -> str:
-    cause = error.__cause__
-    refused = getattr(cause, "sqlstate", None) in ("28P01", "28000")
-    return "CredentialsRefused" if refused else "StoreUnavailable"
 
 
 def _action(
