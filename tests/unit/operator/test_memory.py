@@ -1,0 +1,70 @@
+"""What is remembered of a Market, and what of its row is worth a look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gomatch.engine import Reason, TradingState
+from gomatch_operator.market import read_market
+from gomatch_operator.memory import Memories, signature
+from tests.fixtures.example_facts import example_row
+from tests.fixtures.example_markets import example_market, market_body
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"held": False},
+        {"owner": None},
+        {"requested_state": TradingState.HALTED},
+        {"resume": "once"},
+        {"state": TradingState.HALTED},
+        {"state_reason": Reason.PRICE_BAND},
+        {"epoch": 4},
+        {"lease_holder": "another/1"},
+        {"lease_seconds": -1.0},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_row_is_another_when_a_condition_or_an_action_would_be(changes: dict[str, Any]) -> None:
+    assert signature(example_row(**changes)) != signature(example_row())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"accepted": 9}, {"applied": 9}, {"sequence": 99}, {"chain": b"x"}, {"lease_seconds": 1.0}],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_what_every_order_changes_is_no_news(changes: dict[str, Any]) -> None:
+    assert signature(example_row(**changes)) == signature(example_row())
+
+
+def test_a_market_of_the_same_name_is_another() -> None:
+    memories = Memories(installation="test")
+    memories.of(example_market()).claimed = True
+
+    assert not memories.of(example_market(uid="another")).claimed
+
+
+def test_the_status_is_what_a_restarted_operator_remembers() -> None:
+    ours = read_market({**market_body(), "status": {"claim": {"installation": "test"}}})
+    memories, others = Memories(installation="test"), Memories(installation="another")
+
+    assert memories.of(ours).claimed
+    assert memories.of(ours).queued
+    assert not others.of(ours).claimed
+
+
+def test_what_was_seen_is_remembered_until_the_market_is_forgotten() -> None:
+    memories = Memories(installation="test")
+    market = example_market()
+    memories.seen(market, example_row())
+    assert memories.of(market).seen == signature(example_row())
+    memories.seen(market, None)
+    assert memories.of(market).seen is not None
+
+    assert memories.forget(market.key) == market.uid
+    assert memories.of(market).seen is None
+    assert memories.forget(example_market(name="unknown").key) is None
