@@ -132,6 +132,7 @@ class Operator:
                 # Before everything is known, all would look as if it were missing.
                 await listing.complete.wait()
                 await self._begin_term(source)
+                reconciler.begin()
                 workers = Workers(
                     work, reconciler.reconcile, count=settings.workers, metrics=metrics
                 )
@@ -182,6 +183,7 @@ class Operator:
             target=settings.matcher.image,
             max_concurrent=settings.rollout.max_concurrent,
             deadline=settings.rollout.deadline_seconds,
+            wake=lambda key: work.add(key, urgent=False),
         )
         events = Events(
             self._api,

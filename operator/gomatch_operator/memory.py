@@ -11,12 +11,12 @@ from gomatch_operator.market import Market, MarketKey
 
 @dataclass(slots=True)
 class MarketMemory:
-    """``claimed``: the claim was this Market's when PostgreSQL last answered. ``queued``: the queue
-    stood as it should. ``seen``: see `signature`."""
+    """``claimed``: the claim was this Market's when PostgreSQL last answered. ``queued``: the length
+    with which the queue stood as it should. ``seen``: see `signature`."""
 
     uid: str
     claimed: bool = False
-    queued: bool = False
+    queued: int | None = None
     seen: tuple[object, ...] | None = None
     leaderless_since: float | None = None
     drained: bool = False
@@ -34,9 +34,10 @@ class Memories:
             # After a restart of the operator the status is what is left of its memory.
             claim = market.status.get("claim") or {}
             claimed = claim.get("installation") == self._installation
-            memory = self._memories[market.key] = MarketMemory(
-                market.uid, claimed=claimed, queued=claimed
-            )
+            handled = market.status.get("observedGeneration") == market.generation
+            memory = self._memories[market.key] = MarketMemory(market.uid, claimed=claimed)
+            if claimed and handled and market.spec is not None:
+                memory.queued = market.spec.queue.max_length
         return memory
 
     def seen(self, market: Market, row: ClaimedMarket | None) -> None:

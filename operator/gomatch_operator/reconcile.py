@@ -84,6 +84,10 @@ class MarketReconciler:
     def __init__(self, parts: ReconcilerParts) -> None:
         self._parts = parts
 
+    def begin(self) -> None:
+        """Once all that there is is known, before the first reconcile."""
+        self._parts.cluster.resume_rollouts()
+
     async def reconcile(self, key: MarketKey) -> Outcome:
         """Raises LeadershipLost, Fenced, and ClusterError when the API server cannot be told the
         status."""
@@ -155,7 +159,7 @@ class MarketReconciler:
             elif stored.fault is None:
                 memory.claimed = facts.claimed = _is_claimed(market, facts)
             facts.depth, facts.consumers = parts.queue.figures(market.spec.symbol)
-        facts.deployment = parts.cluster.deployment(market.key)
+        facts.deployment = parts.cluster.look(market.key)
 
     async def _keep(self, market: Market, memory: MarketMemory, facts: Facts) -> bool:
         """Returns whether something is worth another try."""
@@ -174,10 +178,12 @@ class MarketReconciler:
             facts.unknown.add(c.MATCHER_AVAILABLE)
         if not facts.claimed:
             return stored.retry
-        queued = await parts.queue.keep(spec.symbol, spec.queue.max_length, known=memory.queued)
+        length = spec.queue.max_length
+        queued = await parts.queue.keep(spec.symbol, length, known=memory.queued == length)
         facts.queue_fault, facts.queue_note = queued.fault, queued.note
         facts.depth, facts.consumers = queued.depth, queued.consumers
-        memory.queued = memory.queued or queued.in_step
+        if queued.in_step:
+            memory.queued = length
         if queued.unknown:
             facts.unknown.add(c.QUEUE_READY)
         if queued.conflict is not None:
@@ -263,6 +269,7 @@ class MarketReconciler:
 
     async def _delete(self, market: Market, memory: MarketMemory) -> Outcome:
         parts = self._parts
+        parts.rollouts.forget(market.key)
         if not market.has_finalizer:
             return Outcome()
         step = await parts.deletion.step(market, memory)

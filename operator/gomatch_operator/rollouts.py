@@ -13,6 +13,8 @@ from gomatch_operator.market import MarketKey
 from gomatch_operator.outages import Fault
 from gomatch_operator.watched import DeploymentStatus
 
+_PENDING, _BLOCKED = "RolloutPending", "RolloutBlocked"
+
 
 class Rollouts:
     """``deadline`` in seconds: a Market that is not ready for so long with the new image stops the
@@ -24,14 +26,17 @@ class Rollouts:
         target: str,
         max_concurrent: int,
         deadline: float,
+        wake: Callable[[MarketKey], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """``wake`` is called with a Market whose turn it is."""
         self._target = target
         self._max_concurrent = max_concurrent
         self._deadline = deadline
+        self._wake = wake
         self._clock = clock
         self._rolling: dict[MarketKey, float] = {}
-        self._pending: dict[MarketKey, None] = {}
+        self._pending: dict[MarketKey, str] = {}
 
     def image_for(self, key: MarketKey, *, own: str, current: str) -> tuple[str, Fault | None]:
         """The image that the Market is to run now, and why that is not the default one yet.
@@ -48,49 +53,64 @@ class Rollouts:
         """Let the Market's pods be replaced now, or say why not yet."""
         if key in self._rolling:
             return None
-        self._pending[key] = None
-        late = self._late()
-        if late is not None:
-            return Fault(
-                "RolloutBlocked",
-                f"{late} is not ready with what is new; this Market stays as it is.",
-            )
-        if len(self._rolling) >= self._max_concurrent:
-            return Fault(
-                "RolloutPending", f"{len(self._rolling)} other Markets take what is new first."
-            )
-        del self._pending[key]
+        fault = self._obstacle()
+        if fault is not None:
+            self._pending[key] = fault.reason
+            return fault
+        self._pending.pop(key, None)
         self._rolling[key] = self._clock()
         return None
 
+    def resume(self, key: MarketKey, deployment: DeploymentStatus) -> None:
+        """Note one that was rolling before this process began, before any other is admitted."""
+        if deployment.image == self._target and deployment.total > deployment.updated:
+            self._rolling[key] = self._clock()
+
     def look(self, key: MarketKey, deployment: DeploymentStatus | None, *, generation: int) -> None:
         """Note how far the Market is; ``generation`` is that of its Deployment."""
+        if key not in self._rolling:
+            return
         if deployment is None:
-            self._rolling.pop(key, None)
+            self._leave(key)
             return
-        if deployment.observed_generation < generation:
-            # What it says of its pods is of before the last change.
-            return
-        if deployment.total > deployment.updated:
-            # Also one that was rolling before this process began.
-            self._rolling.setdefault(key, self._clock())
-        elif deployment.ready >= deployment.desired <= deployment.updated:
-            self._rolling.pop(key, None)
+        # What it says of its pods may be of before the last change.
+        observed = deployment.observed_generation >= generation
+        settled = deployment.ready >= deployment.desired <= deployment.updated
+        if observed and settled and deployment.total <= deployment.updated:
+            self._leave(key)
 
     def forget(self, key: MarketKey) -> None:
-        self._rolling.pop(key, None)
+        """It is gone, or about to be."""
         self._pending.pop(key, None)
+        if key in self._rolling:
+            self._leave(key)
 
     def admissible(self) -> list[MarketKey]:
-        """Markets that wait and could go now: look at them again."""
+        """Markets that wait and could go now, or have to be told another reason why not: look at
+        them again."""
         if self._late() is not None:
-            return []
-        room = self._max_concurrent - len(self._rolling)
-        return list(self._pending)[: max(0, room)]
+            return self._told_other_than(_BLOCKED)
+        room = max(0, self._max_concurrent - len(self._rolling))
+        first = list(self._pending)[:room]
+        return first + [key for key in self._told_other_than(_PENDING) if key not in first]
 
-    @property
-    def pending(self) -> list[MarketKey]:
-        return list(self._pending)
+    def _leave(self, key: MarketKey) -> None:
+        del self._rolling[key]
+        for waiting in self.admissible():
+            self._wake(waiting)
+
+    def _obstacle(self) -> Fault | None:
+        late = self._late()
+        if late is not None:
+            return Fault(
+                _BLOCKED, f"{late} is not ready with what is new; this Market stays as it is."
+            )
+        if len(self._rolling) >= self._max_concurrent:
+            return Fault(_PENDING, f"{len(self._rolling)} other Markets take what is new first.")
+        return None
+
+    def _told_other_than(self, reason: str) -> list[MarketKey]:
+        return [key for key, told in self._pending.items() if told != reason]
 
     def _late(self) -> MarketKey | None:
         now = self._clock()

@@ -64,18 +64,27 @@ class ClusterKeeper:
         owned = self._watched.owned.get(deployment_key(key))
         return None if owned is None else owned.replicas
 
+    def look(self, key: MarketKey) -> DeploymentStatus | None:
+        """The same, noted as how far a rollout is."""
+        known = self._watched.owned.get(deployment_key(key))
+        current = None if known is None else known.replicas
+        self._rollouts.look(key, current, generation=0 if known is None else known.generation)
+        return current
+
+    def resume_rollouts(self) -> None:
+        """Once all objects are known and before any Market is reconciled."""
+        for market in self._watched.markets:
+            current = self.deployment(market)
+            if current is not None:
+                self._rollouts.resume(market, current)
+
     async def keep(self, market: Market) -> ClusterResult:
         """Raises ClusterUnavailable, LeadershipLost, and ConfigurationError for a spec that
         cannot be read."""
         assert market.spec is not None
         own = market.spec.matcher.image
-        known = self._watched.owned.get(deployment_key(market.key))
-        current = None if known is None else known.replicas
-        self._rollouts.look(
-            market.key, current, generation=0 if known is None else known.generation
-        )
         image, rollout = self._rollouts.image_for(
-            market.key, own=own, current="" if current is None else current.image
+            market.key, own=own, current=self._image(market, self.look(market.key))
         )
         wanted = desired(market, self._settings, image=chosen_image(market.spec, image))
         plan = self._reconciler.plan(wanted, self._watched)
@@ -115,6 +124,13 @@ class ClusterKeeper:
             restored=tuple(restored),
             retry=retry,
         )
+
+    def _image(self, market: Market, deployment: DeploymentStatus | None) -> str:
+        """Of its pods, as the operator wrote it last; empty: it has no Deployment."""
+        if deployment is None or deployment.image == self._settings.matcher.image:
+            return "" if deployment is None else deployment.image
+        # Another one than the status tells was put there by somebody else.
+        return market.status.get("image") or deployment.image
 
 
 def _replaces_pods(market: Market, action: Action) -> bool:

@@ -17,8 +17,11 @@ class Clock:
         return self.now
 
 
-def rollouts(clock: Clock, *, at_once: int = 2) -> Rollouts:
-    return Rollouts(target=NEW, max_concurrent=at_once, deadline=300, clock=clock)
+def rollouts(clock: Clock, *, at_once: int = 2, woken: list[MarketKey] | None = None) -> Rollouts:
+    heard = [] if woken is None else woken
+    return Rollouts(
+        target=NEW, max_concurrent=at_once, deadline=300, wake=heard.append, clock=clock
+    )
 
 
 def settled(image: str) -> DeploymentStatus:
@@ -87,8 +90,11 @@ def test_a_new_market_and_one_with_an_image_of_its_own_never_wait() -> None:
 
 def test_a_rollout_that_was_under_way_before_a_restart_counts() -> None:
     rolling = rollouts(Clock(), at_once=1)
-    rolling.look(MARKETS[0], under_way(NEW), generation=2)
+    rolling.resume(MARKETS[0], under_way(NEW))
+    rolling.resume(MARKETS[2], under_way(OLD))
     assert rolling.image_for(MARKETS[1], own="", current=OLD)[0] == OLD
+    rolling.look(MARKETS[0], settled(NEW), generation=2)
+    assert rolling.image_for(MARKETS[1], own="", current=OLD)[0] == NEW
 
 
 def test_a_market_that_is_deleted_makes_room() -> None:
@@ -107,3 +113,26 @@ def test_a_deployment_whose_controller_has_not_looked_yet_is_no_sign_of_success(
     assert rolling.admissible() == []
     rolling.look(MARKETS[0], settled(NEW), generation=2)
     assert rolling.admissible() == [MARKETS[1]]
+
+
+def test_those_that_wait_are_looked_at_when_another_gets_late_and_when_it_is_ready_after_all() -> (
+    None
+):
+    clock, woken = Clock(), list[MarketKey]()
+    rolling = rollouts(clock, at_once=1, woken=woken)
+    for key in MARKETS[:3]:
+        rolling.image_for(key, own="", current=OLD)
+    clock.now = 301.0
+    assert rolling.admissible() == MARKETS[1:3]
+    reasons = [rolling.admit(key) for key in MARKETS[1:3]]
+    assert [fault and fault.reason for fault in reasons] == ["RolloutBlocked"] * 2
+    assert rolling.admissible() == woken == []
+    rolling.look(MARKETS[0], settled(NEW), generation=2)
+    assert woken == MARKETS[1:3]
+
+
+def test_a_markets_own_change_takes_no_place() -> None:
+    rolling = rollouts(Clock(), at_once=1)
+    rolling.image_for(MARKETS[0], own=OWN, current=OLD)
+    rolling.look(MARKETS[0], under_way(OWN), generation=2)
+    assert rolling.image_for(MARKETS[1], own="", current=OLD) == (NEW, None)
