@@ -1,0 +1,144 @@
+"""A leader that stood still in the middle of its work does nothing more once another leads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.fixtures.links import ProxyFactory
+from tests.fixtures.operator_pair import (
+    market,
+    role,
+    until_ended,
+    until_leads,
+    until_waits,
+    writes_of,
+)
+from tests.fixtures.operator_process import OperatorProcess, OperatorSite, until
+from tests.fixtures.proxy import Direction, TcpProxy
+
+
+def stop_at(proxy: TcpProxy, words: bytes, process: OperatorProcess) -> Callable[[], bool]:
+    """Stop ``process`` as it sends ``words`` through ``proxy``, which keeps them. The result tells
+    whether that has happened."""
+    stopped = False
+
+    def look(direction: Direction, data: bytes) -> None:
+        nonlocal stopped
+        if direction == "to_server" and words in data and not stopped:
+            stopped = True
+            process.pause()
+            proxy.stall()
+
+    proxy.hook = look
+    return lambda: stopped
+
+
+async def until_lost(process: OperatorProcess) -> None:
+    """The one that stood still goes on, and ends."""
+    process.resume()
+    assert await until_ended(process) == 1, process.logged()[-3000:]
+    assert process.events("leadership_lost")
+
+
+async def test_a_leader_that_stood_still_ends_and_writes_nothing(
+    operator_site: OperatorSite,
+) -> None:
+    site = operator_site
+    first = site.start()
+    site.apply(market())
+    await site.until_condition("btc-usdt", "QueueReady", "True", "InStep")
+    second = site.start()
+    await until_waits(second)
+
+    first.pause()
+    await until_leads(second)
+    # Work for the one that still takes itself for the leader.
+    site.kubectl("delete", "configmap,service", "btc-usdt-matcher")
+    await until(lambda: site.get("service", "btc-usdt-matcher"))
+    since = site.plane.audit.position()
+    await until_lost(first)
+
+    assert writes_of(site, first, since) == []
+    assert role(second) == "leader"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [b"FOR SHARE", b"INSERT INTO operator_terms", b"COMMIT"],
+    ids=["before it looks", "before the term", "before the commit"],
+)
+async def test_a_claim_that_was_interrupted_is_fenced(
+    operator_site: OperatorSite, tcp_proxy: ProxyFactory, words: bytes
+) -> None:
+    site = operator_site
+    proxy = await tcp_proxy(site.database_url)
+    servers = site.settings["servers"]
+    through = {
+        **servers,
+        "postgres": {**servers["postgres"], "url": proxy.url(servers["postgres"]["url"])},
+    }
+    # Its transaction outlasts the takeover.
+    first = site.start(servers=through, requestTimeout=60)
+    await until_leads(first)
+    second = site.start()
+    await until_waits(second)
+    stopped = stop_at(proxy, words, first)
+    site.apply(market())
+    await until(stopped)
+    await until_leads(second)
+    proxy.hook = None
+
+    proxy.restore()
+    await site.until_condition("btc-usdt", "StoreReady", "True", "InStep")
+    since = site.plane.audit.position()
+    before = await _stored(site)
+    await until_lost(first)
+
+    assert writes_of(site, first, since) == []
+    assert await _stored(site) == before
+
+
+async def test_a_deletion_that_was_interrupted_deletes_nothing_made_since(
+    operator_site: OperatorSite, tcp_proxy: ProxyFactory
+) -> None:
+    site = operator_site
+    proxy = await tcp_proxy(site.broker.url)
+    servers = site.settings["servers"]
+    through = {
+        **servers,
+        "rabbitmq": {**servers["rabbitmq"], "managementUrl": proxy.url(site.broker.url)},
+    }
+    first = site.start(servers=through)
+    site.apply(market(drainTimeoutSeconds=1))
+    await site.until_condition("btc-usdt", "QueueReady", "True", "InStep")
+    second = site.start()
+    await until_waits(second)
+    stopped = stop_at(proxy, b"DELETE /api/queues", first)
+    site.kubectl("delete", "market", "btc-usdt", "--wait=false")
+    await until(stopped)
+    await until_leads(second)
+    await until(lambda: site.get("market", "btc-usdt") is None)
+    site.apply(market())
+    await site.until_condition("btc-usdt", "QueueReady", "True", "InStep")
+
+    since = site.plane.audit.position()
+    # What it sent has not arrived; it would have to send it again.
+    proxy.hook = None
+    proxy.drop()
+    proxy.restore()
+    await until_lost(first)
+
+    assert writes_of(site, first, since) == []
+    assert site.broker.get(site.broker.at("queues", "gomatch.orders.BTC-USDT")) is not None
+    assert await site.sql("SELECT held FROM claims WHERE symbol = 'BTC-USDT' AND held")
+
+
+async def _stored(site: OperatorSite) -> list[tuple[object, ...]]:
+    """All that operators write there."""
+    tables = ("operator_terms", "claims", "markets")
+    found: list[tuple[object, ...]] = []
+    for table in tables:
+        found += [tuple(row) for row in await site.sql(f"SELECT * FROM {table}")]
+    return found
