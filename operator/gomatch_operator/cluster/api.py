@@ -14,7 +14,7 @@ from kubernetes.aio.client import ApiClient
 from gomatch_operator import names
 from gomatch_operator.cluster.failures import failure
 from gomatch_operator.cluster.resources import RESOURCES
-from gomatch_operator.errors import ClusterUnavailable, ObjectChanged
+from gomatch_operator.errors import ClusterUnavailable, ObjectChanged, ObjectMissing
 
 Verb = Literal["get", "list", "create", "update", "patch", "delete"]
 Body = Mapping[str, Any]
@@ -78,6 +78,15 @@ class ClusterApi:
             query["continue"] = page["metadata"].get("continue", "")
             if not query["continue"]:
                 return
+
+    async def discoverable(self, kind: str) -> bool:
+        """Whether discovery tells of it: some time after the first list of a new kind succeeds."""
+        resource = RESOURCES[kind]
+        try:
+            found = await self._send(f"discover {kind}", "GET", resource.group_path)
+        except ObjectMissing:
+            return False
+        return any(each.get("name") == resource.plural for each in found.get("resources") or [])
 
     async def create(self, kind: str, namespace: str, body: Body) -> dict[str, Any]:
         return await self._call(
@@ -185,16 +194,27 @@ class ClusterApi:
     ) -> dict[str, Any]:
         path = RESOURCES[kind].path(namespace, name, subresource)
         given = {key: text for key, text in (query or {}).items() if text}
-        url = f"{self._client.configuration.host}{path}"
         if given:
-            url += f"?{urlencode(given)}"
+            path += f"?{urlencode(given)}"
+        what = " ".join(filter(None, [verb, kind, subresource, "/".join([namespace, name])]))
+        self._count(verb)
+        return await self._send(what, method, path, body=body, content_type=content_type)
+
+    async def _send(
+        self,
+        what: str,
+        method: str,
+        path: str,
+        *,
+        body: Body | Sequence[Body] | None = None,
+        content_type: str = _JSON,
+    ) -> dict[str, Any]:
+        url = f"{self._client.configuration.host}{path}"
         headers = {
             "Accept": _JSON,
             "Content-Type": content_type,
             **self._client.default_headers,
         }
-        what = " ".join(filter(None, [verb, kind, subresource, "/".join([namespace, name])]))
-        self._count(verb)
         try:
             await self._client.update_params_for_auth(
                 headers, [], ["BearerToken"], path, method, body
@@ -209,7 +229,10 @@ class ClusterApi:
             raise ClusterUnavailable(f"{what}: {error or type(error).__name__}") from error
         if answer.status >= 400:
             raise failure(what, answer.status, answer.headers, content)
-        result: dict[str, Any] = msgspec.json.decode(content)
+        try:
+            result: dict[str, Any] = msgspec.json.decode(content)
+        except msgspec.DecodeError as error:
+            raise ClusterUnavailable(f"{what}: something else answers: {error}") from error
         return result
 
 

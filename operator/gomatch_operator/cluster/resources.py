@@ -15,10 +15,14 @@ class Resource:
     plural: str
     namespaced: bool = True
 
+    @property
+    def group_path(self) -> str:
+        """Of its group and version."""
+        return f"{'/apis' if '/' in self.api_version else '/api'}/{self.api_version}"
+
     def path(self, namespace: str, name: str = "", subresource: str = "") -> str:
         """``namespace`` empty: of all namespaces, or of a kind that is in none."""
-        root = "/apis" if "/" in self.api_version else "/api"
-        parts = [root, self.api_version]
+        parts = [self.group_path]
         if self.namespaced and namespace:
             parts += ["namespaces", quote(namespace, safe="")]
         parts.append(self.plural)

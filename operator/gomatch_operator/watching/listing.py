@@ -45,16 +45,19 @@ class Listing:
         self.problem = ""
 
     async def begin(self) -> None:
-        """Hand all to the arrivals; waits for a CRD or a right that is missing."""
+        """Hand all to the arrivals; waits for a CRD or a right that is missing, and until
+        discovery tells of the CRD, as kopf would for ever leave out what it does not find there."""
         backoff = Backoff(first=0.5, limit=10.0)
         while True:
             try:
                 await self._hand_over()
-                break
+                if await self._api.discoverable(names.KIND):
+                    break
+                self.problem = f"the API server does not tell of the kind {names.KIND} yet"
             except ClusterError as error:
                 self.problem = str(error)
-                _log.warning("not_listed", why=self.problem)
-                await asyncio.sleep(backoff.next_delay())
+            _log.warning("not_listed", why=self.problem)
+            await asyncio.sleep(backoff.next_delay())
         self.problem = ""
         self._arrivals.relisted.clear()
         self.complete.set()

@@ -23,7 +23,7 @@ PATIENT: dict[str, Any] = {"leaseSeconds": 600, "renewDeadline": 60, "retryPerio
 """Nobody takes over from one that is gone within the time of a test."""
 
 
-async def pair(site: OperatorSite, **settings: object) -> tuple[OperatorProcess, OperatorProcess]:
+async def pair(site: OperatorSite, **settings: Any) -> tuple[OperatorProcess, OperatorProcess]:
     """One that leads and one that waits."""
     first = site.start(**settings)
     await until_leads(first)
