@@ -38,10 +38,10 @@ _ORDER = (
     "test_kubectl",
     "test_restored",
     "test_operator_killed",
-    "test_upgrade",
-    "test_rotation",
-    "test_lost_node",
     "test_network_policies",
+    "test_rotation",
+    "test_upgrade",
+    "test_lost_node",
     "test_uninstall",
 )
 """One release is used by all of them: what harms it most comes last."""

@@ -12,7 +12,20 @@ from tests.fixtures.venue_on_cluster import RELEASE, Traders, VenueOnCluster
 from tests.fixtures.waiting import wait_for
 
 _MARKETS = ("BTC-USDT", "ETH-USDT")
-_READERS = ("gomatch-api", "gomatch-operator", "gomatch-matcher")
+_READERS = {
+    "postgresql": {
+        "gomatch-api": "/postgres",
+        "gomatch-operator": "/postgres",
+        "gomatch-matcher": "/postgres",
+        "gomatch-postgresql": "",
+    },
+    "rabbitmq": {
+        "gomatch-api": "/rabbitmq",
+        "gomatch-operator": "/management",
+        "gomatch-matcher": "/rabbitmq",
+    },
+}
+"""The folder below /etc/gomatch/credentials in the pods of each component that uses a server."""
 
 
 @pytest.mark.parametrize("server", ["postgresql", "rabbitmq"])
@@ -64,23 +77,16 @@ def _commands(
 
 def _wait_until_mounted(venue: VenueOnCluster, server: str, password: str) -> None:
     """A change of the pod makes kubelet look at once, instead of within a minute or two."""
-    folder = "/etc/gomatch/credentials"
-    program = "import sys; print(open(sys.argv[1]).read())"
-    for reader in _READERS:
-        name = "postgres" if server == "postgresql" else "rabbitmq"
-        if reader == "gomatch-operator" and server == "rabbitmq":
-            name = "management"
+    for reader, folder in _READERS[server].items():
         for pod in venue.objects("pods", f"app.kubernetes.io/name={reader}"):
-            pod_name = pod["metadata"]["name"]
-            venue.kubectl("annotate", "--overwrite", "pod", pod_name, f"rotated={server}")
-            command = ("python", "-c", program, f"{folder}/{name}/password")
+            name = pod["metadata"]["name"]
+            venue.kubectl("annotate", "--overwrite", "pod", name, f"rotated={server}")
+            file = f"/etc/gomatch/credentials{folder}/password"
+            show = ("python", "-c", f"print(open('{file}').read())") if folder else ("cat", file)
             wait_for(
-                lambda pod=pod_name, command=command: (  # type: ignore[misc]
-                    venue.kubectl("exec", pod, "--", *command).strip() == password
+                lambda name=name, show=show: (  # type: ignore[misc]
+                    venue.kubectl("exec", name, "--", *show).strip() == password
                 ),
-                what=f"{pod_name} has the new password of {server}",
+                what=f"{name} has the new password of {server}",
                 timeout=180,
             )
-    if server == "postgresql":
-        (pod,) = venue.objects("pods", "app.kubernetes.io/name=gomatch-postgresql")
-        venue.kubectl("annotate", "--overwrite", "pod", pod["metadata"]["name"], "rotated=yes")
