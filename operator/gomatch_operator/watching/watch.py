@@ -138,6 +138,7 @@ class Watch:
         settings.scanning.disabled = True
         settings.peering.standalone = True
         settings.process.ultimate_exiting_timeout = None
+        settings.persistence.diffbase_storage = _NothingToCompare()
         settings.watching.chunk_size = 500
         settings.watching.inactivity_timeout = self._settings.watch_silence_seconds
         settings.networking.request_timeout = self._settings.request_timeout
@@ -192,6 +193,19 @@ class Watch:
         if self._kubeconfig is None:
             return kopf.login_with_service_account(**arguments)
         return await login_with_kubeconfig(self._kubeconfig)
+
+
+class _NothingToCompare(kopf.DiffBaseStorage):
+    """Handlers of events are not told differences; finding them would copy each object whole."""
+
+    def build(self, *, body: Any, extra_fields: Any = None) -> Any:
+        return {}
+
+    def fetch(self, *, body: Any) -> Any:
+        return None
+
+    def store(self, *, body: Any, patch: Any, essence: Any) -> None:
+        return None
 
 
 _KINDS = {
