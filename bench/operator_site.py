@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.fixtures.programs import built_programs
 _NAMESPACE = "venue"
 _BROKER_USER = "operator"
 _PASSWORD = "as good as any"
+_KIND_SECONDS = 60.0
 _TIMES = (
     *("lease_seconds", "renew_deadline", "retry_period", "sweep_seconds", "status_seconds"),
     *("outage_seconds", "stale_seconds", "request_timeout"),
@@ -70,7 +72,7 @@ def _site(
     plane.kubectl("create", "namespace", _NAMESPACE)
     definition = REPOSITORY / "crds" / "markets.gomatch.io.yaml"
     plane.kubectl("apply", "--server-side", "-f", str(definition))
-    plane.kubectl("wait", "--for=condition=Established", "crd/markets.gomatch.io")
+    _wait_for_kind(plane)
     rabbitmq.add_vhosts(["bench"])
     broker = BrokerAdmin(rabbitmq, rabbitmq.url_of("bench"))
     broker.make_user(_BROKER_USER, _PASSWORD)
@@ -97,6 +99,20 @@ def _site(
         redis_url=redis.url,
         credentials=credentials,
     )
+
+
+def _wait_for_kind(plane: ControlPlane) -> None:
+    """`kubectl wait` fails of a definition that has no conditions yet."""
+    deadline = time.monotonic() + _KIND_SECONDS
+    while True:
+        try:
+            plane.apiserver.get("/apis/gomatch.io/v1alpha1/markets")
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 def document(number: int) -> dict[str, Any]:
