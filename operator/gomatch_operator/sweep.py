@@ -32,7 +32,6 @@ from gomatch_operator.work import KeyedQueue
 _log = logs.get(__name__)
 _SUSPICIOUS = 2.0
 _LEAST = 0.5
-"""Reasons of Ready=False of a Market that waits for its symbol."""
 _SERVERS: tuple[ServerName, ...] = ("PostgreSQL", "RabbitMQ", "Redis")
 
 
