@@ -11,15 +11,14 @@ from gomatch_operator.market import Market, MarketKey
 
 @dataclass(slots=True)
 class MarketMemory:
-    """``claimed``: the claim was this Market's when PostgreSQL last answered. ``queued``: the length
-    with which the queue stood as it should. ``seen``: see `signature`."""
+    """``claimed``: the claim was this Market's when PostgreSQL last answered. ``queued``: the
+    length with which the queue stood as it should. ``seen``: see `signature`."""
 
     uid: str
     claimed: bool = False
     queued: int | None = None
     seen: tuple[object, ...] | None = None
     leaderless_since: float | None = None
-    drained: bool = False
     outside_done: bool = False
 
 

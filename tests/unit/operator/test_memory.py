@@ -49,11 +49,12 @@ def test_a_market_of_the_same_name_is_another() -> None:
 
 
 def test_the_status_is_what_a_restarted_operator_remembers() -> None:
-    ours = read_market({**market_body(), "status": {"claim": {"installation": "test"}}})
+    status = {"claim": {"installation": "test"}, "observedGeneration": 1}
+    ours = read_market({**market_body(), "status": status})
     memories, others = Memories(installation="test"), Memories(installation="another")
 
     assert memories.of(ours).claimed
-    assert memories.of(ours).queued
+    assert memories.of(ours).queued == 100_000
     assert not others.of(ours).claimed
 
 
