@@ -248,9 +248,7 @@ class MarketReconciler:
             return
         if written is not market:
             parts.checkpoint("status_written")
-            current = parts.watched.markets.get(market.key)
-            if current is not None and current.uid == written.uid:
-                parts.watched.markets[market.key] = written
+            parts.watched.keep_status(written)
         parts.memories.seen(market, facts.row)
         await parts.events.tell(market, changed)
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from gomatch_operator import names
 from gomatch_operator.market import Market, MarketKey
 
@@ -120,6 +122,13 @@ class Watched:
         market = self.markets.get(MarketKey(key.namespace, known.market))
         if wanted and market is not None and known.owner_uid == market.uid:
             self.vanished.add(key)
+
+    def keep_status(self, written: Market) -> None:
+        """The answer to a write of its status. All else of it is left to the watch: what somebody
+        changed meanwhile would be no news any more when that tells of it."""
+        known = self.markets.get(written.key)
+        if known is not None and known.uid == written.uid:
+            self.markets[written.key] = replace(known, status=written.status)
 
     def drop_market(self, key: MarketKey) -> None:
         self.markets.pop(key, None)
