@@ -42,7 +42,7 @@ class Facts:
     mount_problem: str = ""
     """Why a volume of a waiting pod cannot be mounted, in the kubelet's words."""
     unknown: set[str] = field(default_factory=set)
-    """Condition types that cannot be told now: they keep what they said."""
+    """Condition types that cannot be told now: they keep what they said, if they said anything."""
 
     @property
     def leading(self) -> bool:
@@ -60,7 +60,7 @@ class Facts:
 
 
 def conditions_of(facts: Facts) -> list[Condition]:
-    """All of conditions.TYPES in their order, but for those that are unknown now."""
+    """All of conditions.TYPES in their order, but for those that are to stay as they are."""
     spec = _spec(facts)
     store = _store(facts)
     matcher = _matcher(facts)
@@ -78,7 +78,9 @@ def conditions_of(facts: Facts) -> list[Condition]:
         conflict,
         _paused(facts),
     ]
-    return [condition for condition in found if condition.type not in facts.unknown]
+    told = {each.get("type") for each in facts.market.status.get("conditions") or ()}
+    kept = facts.unknown & told
+    return [condition for condition in found if condition.type not in kept]
 
 
 def _ready(
@@ -227,8 +229,9 @@ def _why_halted(row: ClaimedMarket, facts: Facts) -> tuple[str, str]:
         return "EngineError", "The engine failed on a command."
     spec = facts.market.spec
     wanted = spec is not None and trading_state(spec.state) is TradingState.HALTED
-    if wanted and row.state_reason is not Reason.MANUAL:
-        return "Requested", "spec.state is Halted."
+    # Also once another state is asked for, until the matcher has come to it.
+    if row.state_reason is Reason.REQUESTED or (wanted and row.state_reason is not Reason.MANUAL):
+        return "Requested", "spec.state asked for it."
     return "Manual", "It was halted by hand, not by this Market."
 
 

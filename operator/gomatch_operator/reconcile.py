@@ -154,8 +154,8 @@ class MarketReconciler:
         if market.spec is not None:
             stored = await parts.store.look(market.spec.symbol)
             facts.row, facts.store_fault = stored.row, stored.fault
-            if stored.unknown:
-                facts.unknown |= _NO_ANSWER
+            if stored.doubt is not None:
+                _doubt_store(facts, stored.doubt)
             elif stored.fault is None:
                 memory.claimed = facts.claimed = _is_claimed(market, facts)
             facts.depth, facts.consumers = parts.queue.figures(market.spec.symbol)
@@ -169,8 +169,8 @@ class MarketReconciler:
         stored = await parts.store.keep(market, self._wanted(market))
         facts.row, facts.store_fault, facts.conflict = stored.row, stored.fault, stored.conflict
         facts.changes += stored.changes
-        if stored.unknown:
-            facts.unknown |= _NO_ANSWER
+        if stored.doubt is not None:
+            _doubt_store(facts, stored.doubt)
         elif stored.fault is None or stored.row is not None:
             memory.claimed = facts.claimed = _is_claimed(market, facts)
         if stored.fault is not None and stored.row is None:
@@ -184,7 +184,8 @@ class MarketReconciler:
         facts.depth, facts.consumers = queued.depth, queued.consumers
         if queued.in_step:
             memory.queued = length
-        if queued.unknown:
+        if queued.doubt is not None:
+            facts.queue_fault = queued.doubt
             facts.unknown.add(c.QUEUE_READY)
         if queued.conflict is not None:
             facts.conflict = queued.conflict
@@ -294,3 +295,10 @@ class MarketReconciler:
 def _is_claimed(market: Market, facts: Facts) -> bool:
     row = facts.row
     return row is not None and row.held and row.owner is not None and row.owner.uid == market.uid
+
+
+def _doubt_store(facts: Facts, doubt: Fault) -> None:
+    """Conditions stay as they are for now; one that says nothing yet begins with the doubt."""
+    facts.unknown |= _NO_ANSWER
+    if not facts.market.status.get("conditions"):
+        facts.store_fault = doubt

@@ -24,8 +24,8 @@ from gomatch_operator.queue.reconciler import QueueReconciler
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueResult:
-    """``unknown``: no answer, which is no outage yet. ``restored``: kind and description of what
-    somebody had taken away or changed."""
+    """``doubt``: why there is no answer, which is no outage yet. ``restored``: kind and description
+    of what somebody had taken away or changed."""
 
     fault: Fault | None = None
     conflict: Fault | None = None
@@ -35,7 +35,7 @@ class QueueResult:
     changes: int = 0
     restored: tuple[tuple[str, str], ...] = ()
     in_step: bool = False
-    unknown: bool = False
+    doubt: Fault | None = None
     retry: bool = False
 
 
@@ -153,7 +153,7 @@ class QueueKeeper:
             return QueueResult(fault=fault, retry=True)
         self._outages.failed("RabbitMQ", fault)
         outage = self._outages.outage("RabbitMQ")
-        return QueueResult(fault=outage, unknown=outage is None, retry=True)
+        return QueueResult(fault=outage, doubt=None if outage else fault, retry=True)
 
 
 def broker_fault(error: BrokerError) -> Fault:

@@ -20,14 +20,14 @@ _ROUNDS = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreResult:
-    """``unknown``: PostgreSQL gave no answer, which is no outage yet. ``retry``: what did not
+    """``doubt``: why PostgreSQL gave no answer, which is no outage yet. ``retry``: what did not
     work is worth another try soon."""
 
     row: ClaimedMarket | None = None
     fault: Fault | None = None
     conflict: Fault | None = None
     changes: int = 0
-    unknown: bool = False
+    doubt: Fault | None = None
     retry: bool = False
 
 
@@ -107,7 +107,7 @@ class StoreKeeper:
         fault, _ = store_fault(error)
         self._outages.failed("PostgreSQL", fault)
         outage = self._outages.outage("PostgreSQL")
-        return StoreResult(fault=outage, unknown=outage is None, retry=True)
+        return StoreResult(fault=outage, doubt=None if outage else fault, retry=True)
 
     def _older_rival(self, market: Market) -> Market | None:
         """The Market that goes before this one for a symbol that nobody has."""

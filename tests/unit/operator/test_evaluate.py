@@ -9,10 +9,11 @@ import pytest
 from gomatch.engine import Reason, TradingState
 from gomatch_operator import conditions as c
 from gomatch_operator.evaluate import conditions_of
+from gomatch_operator.market import read_market
 from gomatch_operator.outages import Fault
 from gomatch_operator.watched import DeploymentStatus
 from tests.fixtures.example_facts import OWNER, POD, example_facts, example_pod, example_row
-from tests.fixtures.example_markets import PLAIN_SPEC, example_market
+from tests.fixtures.example_markets import PLAIN_SPEC, example_market, market_body
 
 LEADERLESS = example_row(lease_holder="", lease_seconds=-1.0)
 NONE_READY = DeploymentStatus(image="matcher:1", desired=1, updated=1, total=1)
@@ -123,6 +124,8 @@ def test_a_lease_that_has_run_out_is_nobodys() -> None:
         (TradingState.RUNNING, None, "Running", ("False", "NotHalted")),
         (TradingState.CLOSED, Reason.REQUESTED, "Closed", ("False", "NotHalted")),
         (TradingState.HALTED, Reason.REQUESTED, "Halted", ("True", "Requested")),
+        (TradingState.HALTED, Reason.REQUESTED, "Running", ("True", "Requested")),
+        (TradingState.HALTED, None, "Halted", ("True", "Requested")),
         (TradingState.HALTED, Reason.MANUAL, "Running", ("True", "Manual")),
         (TradingState.HALTED, Reason.MANUAL, "Halted", ("True", "Manual")),
         (TradingState.HALTED, Reason.PRICE_BAND, "Halted", ("True", "PriceBand")),
@@ -171,8 +174,11 @@ def test_nothing_is_mirrored_before_a_matcher_has_led() -> None:
     assert said(row=example_row(epoch=0))[c.CACHE_READY] == ("False", "NotStarted")
 
 
-def test_what_cannot_be_told_is_left_out() -> None:
-    assert c.STORE_READY not in said(unknown={c.STORE_READY})
+def test_what_cannot_be_told_stays_as_it_was_and_is_said_the_first_time() -> None:
+    told = read_market({**market_body(), "status": {"conditions": [{"type": c.STORE_READY}]}})
+
+    assert c.STORE_READY not in said(market=told, unknown={c.STORE_READY})
+    assert c.STORE_READY in said(unknown={c.STORE_READY})
 
 
 def test_a_claim_of_another_holds_queue_and_cache_back() -> None:
