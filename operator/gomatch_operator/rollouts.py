@@ -37,6 +37,7 @@ class Rollouts:
         self._clock = clock
         self._rolling: dict[MarketKey, float] = {}
         self._pending: dict[MarketKey, str] = {}
+        self._held: dict[MarketKey, dict[str, str]] = {}
 
     def image_for(self, key: MarketKey, *, own: str, current: str) -> tuple[str, Fault | None]:
         """The image that the Market is to run now, and why that is not the default one yet.
@@ -58,8 +59,14 @@ class Rollouts:
             self._pending[key] = fault.reason
             return fault
         self._pending.pop(key, None)
+        self._held.pop(key, None)
         self._rolling[key] = self._clock()
         return None
+
+    def held(self, key: MarketKey, kind: str, actual_hash: str) -> bool:
+        """Whether the object of a Market that waits is still as it was when it began to wait:
+        what somebody changes meanwhile must not wait, too."""
+        return self._held.setdefault(key, {}).setdefault(kind, actual_hash) == actual_hash
 
     def resume(self, key: MarketKey, deployment: DeploymentStatus) -> None:
         """Note one that was rolling before this process began, before any other is admitted."""
@@ -82,6 +89,7 @@ class Rollouts:
     def forget(self, key: MarketKey) -> None:
         """It is gone, or about to be."""
         self._pending.pop(key, None)
+        self._held.pop(key, None)
         if key in self._rolling:
             self._leave(key)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from gomatch_operator import names
 from gomatch_operator.actions import Action
@@ -91,7 +91,7 @@ class ClusterKeeper:
         if rollout is None and _by_settings(market, plan):
             rollout = self._rollouts.admit(market.key)
         if rollout is not None:
-            plan = [action for action in plan if not _replaces_pods(market, action)]
+            plan = list(self._without_held(market, plan))
         restored: list[tuple[str, str]] = []
         changes = 0
         fault: Fault | None = None
@@ -124,6 +124,16 @@ class ClusterKeeper:
             restored=tuple(restored),
             retry=retry,
         )
+
+    def _without_held(self, market: Market, plan: Sequence[Action]) -> Iterator[Action]:
+        for action in plan:
+            known = self._watched.owned.get(
+                ObjectKey(action.kind, market.key.namespace, action.name)
+            )
+            if known is None or not _replaces_pods(market, action):
+                yield action
+            elif not self._rollouts.held(market.key, action.kind, known.actual_hash):
+                yield replace(action, why="somebody changed it", drift=True)
 
     def _image(self, market: Market, deployment: DeploymentStatus | None) -> str:
         """Of its pods, as the operator wrote it last; empty: it has no Deployment."""
