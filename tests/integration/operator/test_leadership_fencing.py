@@ -8,6 +8,7 @@ import pytest
 
 from tests.fixtures.links import ProxyFactory
 from tests.fixtures.operator_pair import (
+    STEADY,
     market,
     role,
     until_ended,
@@ -46,10 +47,10 @@ async def test_a_leader_that_stood_still_ends_and_writes_nothing(
     operator_site: OperatorSite,
 ) -> None:
     site = operator_site
-    first = site.start()
+    first = site.start(**STEADY)
     site.apply(market())
     await site.until_condition("btc-usdt", "QueueReady", "True", "InStep")
-    second = site.start()
+    second = site.start(**STEADY)
     await until_waits(second)
 
     first.pause()
@@ -65,12 +66,18 @@ async def test_a_leader_that_stood_still_ends_and_writes_nothing(
 
 
 @pytest.mark.parametrize(
-    "words",
-    [b"FOR SHARE", b"INSERT INTO operator_terms", b"COMMIT"],
-    ids=["before it looks", "before the term", "before the commit"],
+    ("words", "timeout"),
+    [
+        # Its session outlasts the takeover: it is told that a later term began.
+        (b"BEGIN", 60),
+        # PostgreSQL ends the transaction of one that says nothing, and what it holds is free.
+        (b"INSERT INTO claims", 5),
+        (b"COMMIT", 5),
+    ],
+    ids=["before the transaction", "in the transaction", "before the commit"],
 )
 async def test_a_claim_that_was_interrupted_is_fenced(
-    operator_site: OperatorSite, tcp_proxy: ProxyFactory, words: bytes
+    operator_site: OperatorSite, tcp_proxy: ProxyFactory, words: bytes, timeout: float
 ) -> None:
     site = operator_site
     proxy = await tcp_proxy(site.database_url)
@@ -79,10 +86,9 @@ async def test_a_claim_that_was_interrupted_is_fenced(
         **servers,
         "postgres": {**servers["postgres"], "url": proxy.url(servers["postgres"]["url"])},
     }
-    # Its transaction outlasts the takeover.
-    first = site.start(servers=through, requestTimeout=60)
+    first = site.start(servers=through, requestTimeout=timeout, **STEADY)
     await until_leads(first)
-    second = site.start()
+    second = site.start(**STEADY)
     await until_waits(second)
     stopped = stop_at(proxy, words, first)
     site.apply(market())
@@ -110,10 +116,10 @@ async def test_a_deletion_that_was_interrupted_deletes_nothing_made_since(
         **servers,
         "rabbitmq": {**servers["rabbitmq"], "managementUrl": proxy.url(site.broker.url)},
     }
-    first = site.start(servers=through)
+    first = site.start(servers=through, **STEADY)
     site.apply(market(drainTimeoutSeconds=1))
     await site.until_condition("btc-usdt", "QueueReady", "True", "InStep")
-    second = site.start()
+    second = site.start(**STEADY)
     await until_waits(second)
     stopped = stop_at(proxy, b"DELETE /api/queues", first)
     site.kubectl("delete", "market", "btc-usdt", "--wait=false")

@@ -6,6 +6,8 @@ from typing import Any
 
 from tests.fixtures.operator_pair import (
     LEASE,
+    PATIENT,
+    STEADY,
     holder,
     lease,
     market,
@@ -18,9 +20,6 @@ from tests.fixtures.operator_pair import (
     writes_of,
 )
 from tests.fixtures.operator_process import OperatorProcess, OperatorSite, until
-
-PATIENT: dict[str, Any] = {"leaseSeconds": 600, "renewDeadline": 60, "retryPeriod": 1}
-"""Nobody takes over from one that is gone within the time of a test."""
 
 
 async def pair(site: OperatorSite, **settings: Any) -> tuple[OperatorProcess, OperatorProcess]:
@@ -36,7 +35,7 @@ async def test_the_one_that_waits_is_ready_writes_nothing_and_follows_a_killed_l
     operator_site: OperatorSite,
 ) -> None:
     site = operator_site
-    first, second = await pair(site)
+    first, second = await pair(site, **STEADY)
     site.apply(market())
     await site.until_condition("btc-usdt", "QueueReady", "True", "InStep")
     assert second.get("/readyz").status_code == second.get("/healthz").status_code == 200
@@ -106,7 +105,7 @@ async def test_a_lease_given_to_another_by_hand_ends_the_leader(
     operator_site: OperatorSite,
 ) -> None:
     site = operator_site
-    first, second = await pair(site)
+    first, second = await pair(site, **STEADY)
     patch = '{"spec":{"holderIdentity":"nobody/at-all"}}'
     site.kubectl("patch", "lease", LEASE, "--type=merge", "-p", patch)
 

@@ -11,12 +11,9 @@ from typing import Any
 import pytest
 
 from tests.fixtures.links import ProxyFactory
-from tests.fixtures.operator_pair import market, requests_of, until_leads, writes_of
+from tests.fixtures.operator_pair import PATIENT, market, requests_of, until_leads, writes_of
 from tests.fixtures.operator_process import OperatorProcess, OperatorSite, until
 from tests.fixtures.proxy import TcpProxy
-
-PATIENT: dict[str, Any] = {"leaseSeconds": 600, "renewDeadline": 300, "retryPeriod": 1}
-"""The Lease is not what these tests are about."""
 
 
 async def behind_proxy(

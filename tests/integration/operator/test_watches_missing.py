@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.fixtures.apiserver import ControlPlane
-from tests.fixtures.operator_pair import market, role, until_leads
+from tests.fixtures.operator_pair import PATIENT, market, role, until_leads
 from tests.fixtures.operator_process import RELEASE, REPOSITORY, OperatorSite, until
 
 CRD = "markets.gomatch.io"
@@ -49,7 +49,7 @@ async def test_an_operator_without_its_kind_waits_for_it(
 ) -> None:
     site, plane = operator_site, removable_kind
     remove(plane)
-    operator = site.start()
+    operator = site.start(**PATIENT)
     await until(lambda: role(operator) == "leader")
     await until(lambda: operator.get("/readyz").json()["problem"])
     answer = operator.get("/readyz")
@@ -67,7 +67,7 @@ async def test_a_kind_that_is_removed_and_installed_again_is_served_again(
     removable_kind: ControlPlane, operator_site: OperatorSite
 ) -> None:
     site, plane = operator_site, removable_kind
-    operator = site.start()
+    operator = site.start(**PATIENT)
     await until_leads(operator)
     remove(plane)
     await until(lambda: operator.events("watch_ended"))
@@ -87,7 +87,7 @@ async def test_a_right_that_is_missing_is_named_and_waited_for(
     site = operator_site
     rights = site.kubectl("get", "role", ROLE, "-o", "json")
     site.kubectl("delete", "role", ROLE)
-    operator = site.start()
+    operator = site.start(**PATIENT)
     await until(lambda: role(operator) == "leader")
     await until(lambda: operator.get("/readyz").json()["problem"])
     assert "forbidden" in operator.get("/readyz").json()["problem"]
@@ -103,7 +103,7 @@ async def test_a_right_that_is_taken_and_given_back_is_used_again(
     operator_site: OperatorSite,
 ) -> None:
     site = operator_site
-    operator = site.start(leaseSeconds=600, renewDeadline=300)
+    operator = site.start(**PATIENT)
     await until_leads(operator)
     site.apply(market())
     await site.until_condition("btc-usdt", "QueueReady", "True", "InStep")
