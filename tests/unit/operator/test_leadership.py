@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -17,107 +15,9 @@ from kubernetes.aio.leaderelection import leaderelection
 
 from gomatch_operator.errors import LeadershipLost
 from gomatch_operator.leadership import OperatorLeadership
+from tests.fixtures.lease_server import Answer, Clock, Fault, LeaseServer
 
 LEASE, DEADLINE, RETRY = 15.0, 10.0, 2.0
-
-
-_MICRO_TIME = re.compile(r"\.\d{6}(Z|[+-]\d\d:\d\d)$")
-"""As strict as the API server."""
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        """What the election does between its looks."""
-        self.now += seconds
-        await asyncio.sleep(0)
-
-
-class Answer:
-    reason = "as asked"
-
-    def __init__(self, status: int, body: bytes, *, content_type: str = "application/json") -> None:
-        self.status = status
-        self.data = body
-        self.headers = {"content-type": content_type}
-
-    async def read(self) -> bytes:
-        return self.data
-
-    def getheaders(self) -> dict[str, str]:
-        return self.headers
-
-    def getheader(self, name: str, default: str | None = None) -> str | None:
-        return self.headers.get(name, default)
-
-
-Fault = Callable[[str], Awaitable[Answer | None]]
-
-
-class LeaseServer:
-    """The part of an API server that an election needs."""
-
-    def __init__(self, clock: Clock) -> None:
-        self.lease: dict[str, Any] | None = None
-        self.writes: list[str] = []
-        self.fault: Fault | None = None
-        """Asked with the method first; what it returns is the answer."""
-        self.answer_delay = 0.0
-        """Seconds between a write and its answer."""
-        self._clock = clock
-        self._version = 0
-
-    @property
-    def spec(self) -> dict[str, Any]:
-        assert self.lease is not None
-        spec: dict[str, Any] = self.lease["spec"]
-        return spec
-
-    async def request(
-        self, method: str, url: str, *, body: dict[str, Any] | None = None, **_: object
-    ) -> Answer:
-        del url
-        await asyncio.sleep(0)
-        if self.fault is not None and (answer := await self.fault(method)) is not None:
-            return answer
-        if method == "GET":
-            return self._found()
-        assert body is not None
-        version = body["metadata"].get("resourceVersion")
-        there = self.lease["metadata"]["resourceVersion"] if self.lease else None
-        if method == "PUT" and there is None:
-            return self._refused(404)
-        if version != there:
-            return self._refused(409)
-        if not all(_MICRO_TIME.search(body["spec"][name]) for name in ("acquireTime", "renewTime")):
-            return self._refused(400)
-        self.edit(**body["spec"])
-        self.writes.append(body["spec"]["holderIdentity"])
-        self._clock.now += self.answer_delay
-        return self._found()
-
-    def edit(self, **spec: Any) -> None:
-        self._version += 1
-        before = self.lease["spec"] if self.lease else {}
-        self.lease = {
-            "apiVersion": "coordination.k8s.io/v1",
-            "kind": "Lease",
-            "metadata": {"name": "operator", "resourceVersion": str(self._version)},
-            "spec": {**before, **spec},
-        }
-
-    def _found(self) -> Answer:
-        if self.lease is None:
-            return self._refused(404)
-        return Answer(200, json.dumps(self.lease).encode())
-
-    def _refused(self, status: int) -> Answer:
-        return Answer(status, json.dumps({"kind": "Status", "code": status}).encode())
 
 
 @pytest.fixture
