@@ -10,9 +10,13 @@ import pytest
 from tests.fixtures.venue_on_cluster import RELEASE, Traders, VenueOnCluster
 from tests.fixtures.waiting import wait_for
 
+_OF_HELM = "app.kubernetes.io/managed-by=Helm"
+
 
 def test_helm_install_brings_up_api_operator_and_servers(venue: VenueOnCluster) -> None:
-    deployments = {each["metadata"]["name"]: each for each in venue.objects("deployments")}
+    deployments = {
+        each["metadata"]["name"]: each for each in venue.objects("deployments", _OF_HELM)
+    }
 
     assert sorted(deployments) == [
         f"{RELEASE}-{component}"
@@ -44,7 +48,7 @@ def test_an_applied_market_becomes_ready_and_trades(
     alice, _ = traders.tokens
     fills = [each for each in traders.trades(alice) if each["order_id"] == order]
     assert [(each["side"], each["price"], each["quantity"]) for each in fills] == [
-        ("buy", "50000.00", "0.01")
+        ("buy", "50000", "0.01")
     ]
 
 

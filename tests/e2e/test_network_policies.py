@@ -11,51 +11,62 @@ import pytest
 from tests.fixtures.connections import Network
 from tests.fixtures.network_policies import Connection, Peer, refused_by
 from tests.fixtures.venue_on_cluster import NAMESPACE, Traders, VenueOnCluster
+from tests.fixtures.waiting import wait_for
 
 _MATCHER = "gomatch-matcher"
+_EXPECTED = {
+    ("client", "gomatch-api", 8080),
+    ("gomatch-api", "gomatch-postgresql", 5432),
+    ("gomatch-api", "gomatch-rabbitmq", 5672),
+    (_MATCHER, "gomatch-postgresql", 5432),
+    (_MATCHER, "gomatch-rabbitmq", 5672),
+    (_MATCHER, "gomatch-valkey", 6379),
+    (_MATCHER, "gomatch-api", 8081),
+    (_MATCHER, "coredns", 53),
+    ("gomatch-operator", "gomatch-postgresql", 5432),
+    ("gomatch-operator", "gomatch-rabbitmq", 15672),
+    ("gomatch-operator", "gomatch-valkey", 6379),
+    ("gomatch-operator", "node", 6443),
+}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def policies(venue: VenueOnCluster) -> list[Mapping[str, Any]]:
     found = venue.cluster.kubectl("get", "networkpolicies", "--all-namespaces", "--output=json")
     return list(json.loads(found)["items"])
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def connections(venue: VenueOnCluster, traders: Traders) -> list[Connection]:
-    """Of the pods that run, with those that ended during the last minute."""
-    with traders.client.load("connections", traders.tokens, ["BTC-USDT", "ETH-USDT"]):
+    """Of the pods that run, with those that ended during the last minute: looked at until all that
+    are expected were seen."""
+    nodes = [venue.servers_node, venue.trading_node]
+    network = Network(venue.cluster)
+    found: list[Connection] = []
+
+    def all_seen() -> bool:
         for market in ("BTC-USDT", "ETH-USDT"):
             traders.trade(market, price="3000.00")
-        network = Network(venue.cluster)
-        return [
+        found.extend(
             each
-            for each in network.connections([venue.servers_node, venue.trading_node])
+            for each in network.connections(nodes)
             if NAMESPACE in (each.source.namespace, each.target.namespace)
-        ]
+        )
+        missing = _EXPECTED - {
+            (_name(each.source), _name(each.target), each.port) for each in found
+        }
+        assert not missing, missing
+        return True
+
+    wait_for(all_seen, what="every connection that the release needs")
+    return found
 
 
 def test_every_connection_of_the_release_is_allowed(
     connections: list[Connection], policies: list[Mapping[str, Any]]
 ) -> None:
-    seen = {(_name(each.source), _name(each.target), each.port) for each in connections}
-    expected = {
-        ("client", "gomatch-api", 8080),
-        ("gomatch-api", "gomatch-postgresql", 5432),
-        ("gomatch-api", "gomatch-rabbitmq", 5672),
-        (_MATCHER, "gomatch-postgresql", 5432),
-        (_MATCHER, "gomatch-rabbitmq", 5672),
-        (_MATCHER, "gomatch-valkey", 6379),
-        (_MATCHER, "gomatch-api", 8081),
-        ("gomatch-operator", "gomatch-postgresql", 5432),
-        ("gomatch-operator", "gomatch-rabbitmq", 15672),
-        ("gomatch-operator", "gomatch-valkey", 6379),
-        ("gomatch-operator", "node", 6443),
-        (_MATCHER, "coredns", 53),
-    }
-    assert expected - seen == set()
+    refused = {str(each): by for each in connections if (by := refused_by(each, policies))}
 
-    refused = {str(each): found for each in connections if (found := refused_by(each, policies))}
     assert refused == {}
 
 
