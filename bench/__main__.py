@@ -102,7 +102,7 @@ BENCHES: dict[str, tuple[str, str, Callable[[bool], Coroutine[None, None, str]]]
     "single": ("One order a request", _VENUE, single),
     "latency": ("Latency at 1,000 orders a second", _VENUE, notification_latency),
     "recovery": ("Restart and takeover", _VENUE, restart),
-    "markets": ("The operator with 1,000 Markets", _OPERATOR, markets),
+    "markets": ("The operator with many Markets", _OPERATOR, markets),
 }
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import yaml
 
 from bench.cpu import cpu_seconds
@@ -28,6 +29,7 @@ from tests.fixtures.operator_process import OperatorProcess, OperatorSite
 
 _APPLY_SECONDS = 900.0
 _APPLIERS = 8
+_PAGE = 100
 _DEADLINE = 1_800.0
 _QUIET_SECONDS = 35.0
 """Longer than a sweep."""
@@ -233,8 +235,14 @@ def _leads(operator: OperatorProcess) -> bool:
 
 
 def _complete(site: OperatorSite, count: int) -> bool:
-    markets = _object(site, _markets_path(site))["items"]
-    return len(markets) == count and all(_in_step(market) for market in markets)
+    page, seen = _object(site, f"{_markets_path(site)}?limit={_PAGE}"), 0
+    while all(_in_step(market) for market in page["items"]):
+        seen += len(page["items"])
+        more = page["metadata"].get("continue")
+        if not more:
+            return seen == count
+        page = _object(site, f"{_markets_path(site)}?limit={_PAGE}&continue={more}")
+    return False
 
 
 def _in_step(market: dict[str, Any]) -> bool:
@@ -277,8 +285,14 @@ def _peak(pid: int) -> int:
 
 
 async def _until(true: Callable[[], bool], what: str, *, every: float) -> None:
+    """Who gives no answer in time is asked again."""
     deadline = time.monotonic() + _DEADLINE
-    while not await asyncio.to_thread(true):
+    while True:
+        try:
+            if await asyncio.to_thread(true):
+                return
+        except (OSError, httpx.HTTPError) as error:
+            print(f"{what}? {error}", flush=True)
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {_DEADLINE:.0f} s: {what}")
         await asyncio.sleep(every)
