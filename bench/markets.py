@@ -82,7 +82,7 @@ class ManyMarkets:
             f"| the same until it writes no more | | {applying.settled_cpu:.1f} s |",
             f"| its peak memory | 300 MB | **{applying.peak / 1e6:.0f} MB** |",
             f"| its writes for each Market | 12 | **{each:.2f}** |",
-            f"| CPU over {idling.seconds / 60:.0f} idle minutes, of one core | 2 % "
+            f"| CPU over {idling.seconds / 60:.1f} idle minutes, of one core | 2 % "
             f"| **{idling.share:.2%}** |",
             f"| a changed Market reconciled meanwhile, worst of {len(idling.changes)} | 2 s "
             f"| **{max(idling.changes):.2f} s** |",
