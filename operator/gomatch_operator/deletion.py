@@ -283,10 +283,10 @@ async def clean_leftovers(parts: DeletionParts) -> None:
     for leftover in await claims.leftovers(installation):
         queue, cache = leftover.queue, leftover.cache
         await claims.begin_term(installation, term)
-        if queue and not leftover.exists:
+        if queue and not leftover.served:
             queue = await _removed(parts.queue.remove, leftover.symbol)
         if cache:
-            # Also of a market that exists again: a mirror of the one before may be of a higher
+            # Also of a market that is served again: a mirror of the one before may be of a higher
             # epoch, and its leader cannot write over that.
             cache = await _removed(parts.mirror.remove, leftover.symbol)
         await claims.forget_leftovers(

@@ -78,7 +78,8 @@ DELETE FROM leftovers WHERE installation = $1 AND symbol = $2 AND NOT queue AND 
 """
 _LEFTOVERS = """
 SELECT l.symbol, l.queue, l.cache, l.noted_at,
-       EXISTS (SELECT FROM markets AS m WHERE m.symbol = l.symbol) AS exists
+       EXISTS (SELECT FROM markets AS m LEFT JOIN claims AS c USING (symbol)
+                WHERE m.symbol = l.symbol AND c.held IS NOT FALSE) AS served
   FROM leftovers AS l WHERE l.installation = $1 ORDER BY l.symbol
 """
 

@@ -383,11 +383,11 @@ class ClaimedMarket:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leftover:
-    """What a deleted market has left in servers that were away. ``exists``: there is a market of
-    that symbol again, whoever's."""
+    """What a deleted market has left in servers that were away. ``served``: somebody has a market
+    of that symbol again; one that is only retained needs none of it."""
 
     symbol: str
     queue: bool
     cache: bool
     noted_at: int
-    exists: bool
+    served: bool

@@ -33,6 +33,7 @@ from tests.integration.store.owners import (
 from tests.integration.store.rows import DEFINITION, bodies
 
 SYMBOL = DEFINITION.symbol
+OTHERS = replace(DEFINITION, base="OTHERS")
 LIMIT = 5
 
 
@@ -94,6 +95,15 @@ async def test_fifty_markets_are_seen_by_one_statement(claims: Claims, database_
         assert len(statements) == 1
     assert [market.definition for market in found] == wanted
     assert [market.symbol for market in found if not market.held] == [wanted[7].symbol]
+
+
+async def test_a_symbol_that_is_asked_for_is_seen_whoever_has_it(claims: Claims) -> None:
+    for definition, owner in ((DEFINITION, OWNER), (OTHERS, ELSEWHERE)):
+        await claims.claim(owner, definition, term=TERM)
+
+    found = await claims.observe(INSTALLATION, symbols=[OTHERS.symbol, "FREE-USDT"])
+
+    assert {each.symbol: each.owner for each in found} == {SYMBOL: OWNER, OTHERS.symbol: ELSEWHERE}
 
 
 async def test_what_is_seen_of_a_market_follows_what_happens_to_it(
@@ -243,7 +253,7 @@ async def test_a_refresh_that_is_asked_for_already_is_not_asked_for_again(
 async def test_leftovers_are_remembered_until_each_is_cleaned_up(claims: Claims) -> None:
     async def left() -> list[tuple[str, bool, bool, bool]]:
         found = await claims.leftovers(INSTALLATION)
-        return [(each.symbol, each.queue, each.cache, each.exists) for each in found]
+        return [(each.symbol, each.queue, each.cache, each.served) for each in found]
 
     await claims.note_leftovers(INSTALLATION, "ETH-USDT", cache=True, term=TERM)
     await claims.note_leftovers(INSTALLATION, SYMBOL, queue=True, term=TERM)
@@ -254,6 +264,8 @@ async def test_leftovers_are_remembered_until_each_is_cleaned_up(claims: Claims)
     await claims.forget_leftovers(INSTALLATION, SYMBOL, queue=True, term=TERM)
     await claims.forget_leftovers(INSTALLATION, "ETH-USDT", cache=True, term=TERM)
     assert await left() == [(SYMBOL, False, True, True)]
+    await claims.release(OWNER, SYMBOL, term=TERM)
+    assert await left() == [(SYMBOL, False, True, False)]
     await claims.forget_leftovers(INSTALLATION, SYMBOL, cache=True, term=TERM)
     assert await left() == []
     assert len(await claims.leftovers("staging")) == 1
