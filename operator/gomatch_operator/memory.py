@@ -18,7 +18,7 @@ class MarketMemory:
     claimed: bool = False
     queued: int | None = None
     seen: tuple[object, ...] | None = None
-    leaderless_since: float | None = None
+    unsettled_since: float | None = None
     outside_done: bool = False
 
 

@@ -254,16 +254,19 @@ class MarketReconciler:
         await parts.events.tell(market, changed)
 
     def _again_in(self, facts: Facts, memory: MarketMemory) -> float | None:
-        """While nobody leads though somebody could, no watch says when that changes."""
+        """While nobody leads though somebody could, or the pod that leads is about to lose the
+        lease, no watch says when that changes."""
         now = self._parts.clock()
-        could_lead = any(pod.ready and not pod.deleting for pod in facts.pods)
+        well = [pod.name for pod in facts.pods if pod.ready and not pod.deleting]
         waits = any(pod.phase == "Pending" and pod.node for pod in facts.pods)
-        if facts.leading or not facts.claimed or not (could_lead or waits):
-            memory.leaderless_since = None
+        stays = facts.leading and (facts.leader in well or not facts.pods)
+        nobody_could = not facts.leading and not well and not waits
+        if stays or nobody_could or not facts.claimed:
+            memory.unsettled_since = None
             return None
-        if memory.leaderless_since is None:
-            memory.leaderless_since = now
-        quickly = could_lead and now - memory.leaderless_since < _LOOK_QUICKLY_FOR
+        if memory.unsettled_since is None:
+            memory.unsettled_since = now
+        quickly = bool(well) and now - memory.unsettled_since < _LOOK_QUICKLY_FOR
         return _LOOK_FOR_LEADER if quickly else _LOOK_SLOWLY
 
     async def _delete(self, market: Market, memory: MarketMemory) -> Outcome:
