@@ -38,6 +38,7 @@ OWNED_RESOURCES = (
 )
 _OURS = f"{names.LABEL_MANAGED_BY}={names.FIELD_MANAGER}"
 _STOP_SECONDS = 10.0
+_LOOK = 0.2
 _LONGEST_PAUSE = 5.0
 _TRIES = 8
 
@@ -54,6 +55,29 @@ class Heard:
 @dataclass(frozen=True, slots=True)
 class CanaryBeat:
     beat: int
+
+
+class _Flags:
+    """Between the thread of kopf and its owner."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self.ready = threading.Event()
+        self.ending = threading.Event()
+        """kopf ends, be it by itself."""
+        self.loop: asyncio.AbstractEventLoop | None = None
+
+    def break_off(self) -> None:
+        """End what kopf left running: watches that were trying a call again wait for credentials
+        then, which nobody gives out any more."""
+        loop = self.loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(_cancel_all, loop)
+
+
+def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
 
 
 class _Pauses:
@@ -110,29 +134,33 @@ class Watch:
 
     async def _once(self, heard: Callable[[Heard], None]) -> str:
         """Until kopf ends by itself; returns why it did."""
-        stop, ready = threading.Event(), threading.Event()
+        flags = _Flags()
         failure: list[BaseException] = []
 
         def watch() -> None:
             try:
-                asyncio.run(self._kopf(heard, stop=stop, ready=ready))
+                asyncio.run(self._kopf(heard, flags))
             except BaseException as error:  # noqa: BLE001 - told to the owner of the thread
                 failure.append(error)
 
         thread = threading.Thread(target=watch, name="kopf", daemon=True)
         thread.start()
         try:
+            patience = _STOP_SECONDS
             while thread.is_alive():
-                self.watching = ready.is_set()
-                await asyncio.sleep(0.2)
+                self.watching = flags.ready.is_set() and not flags.ending.is_set()
+                await asyncio.sleep(_LOOK)
+                patience -= _LOOK if flags.ending.is_set() else 0
+                if patience <= 0:
+                    patience = _STOP_SECONDS
+                    flags.break_off()
         finally:
-            stop.set()
+            flags.stop.set()
             await asyncio.to_thread(thread.join, _STOP_SECONDS)
         return repr(failure[0]) if failure else "kopf ended"
 
-    async def _kopf(
-        self, heard: Callable[[Heard], None], *, stop: threading.Event, ready: threading.Event
-    ) -> None:
+    async def _kopf(self, heard: Callable[[Heard], None], flags: _Flags) -> None:
+        flags.loop = asyncio.get_running_loop()
         settings = kopf.OperatorSettings()
         settings.posting.enabled = False
         settings.scanning.disabled = True
@@ -151,23 +179,30 @@ class Watch:
         namespaces = self._settings.namespaces
         try:
             await kopf.operator(
-                registry=self._registry(heard),
+                registry=self._registry(heard, flags.ending),
                 settings=settings,
                 standalone=True,
                 # Found out by kopf it would need an account with a name, which a container has not.
                 identity=cast("Any", names.FIELD_MANAGER),
                 clusterwide=not namespaces,
                 namespaces=namespaces,
-                stop_flag=stop,
-                ready_flag=ready,
+                stop_flag=flags.stop,
+                ready_flag=flags.ready,
             )
         finally:
             # kopf waits for the flag in a thread of its own, which would keep this one for ever.
-            stop.set()
+            flags.stop.set()
 
-    def _registry(self, heard: Callable[[Heard], None]) -> kopf.OperatorRegistry:
+    def _registry(
+        self, heard: Callable[[Heard], None], ending: threading.Event
+    ) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
         kopf.on.login(registry=registry, errors=kopf.ErrorsMode.TEMPORARY)(self._login)
+
+        async def note_end(**_: Any) -> None:
+            ending.set()
+
+        kopf.on.cleanup(registry=registry)(note_end)
 
         def on(
             group: str, version: str, plural: str, read: Callable[[Mapping[str, Any]], Any]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import kopf
@@ -89,6 +90,41 @@ async def test_kopf_is_started_again_when_it_ends(
     await ended(task)
     assert running.stopped.is_set()
     assert [each.name for each in threading.enumerate() if each.name == "kopf"] == []
+
+
+async def test_kopf_is_broken_off_when_it_begins_to_end_and_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def stuck(**arguments: Any) -> None:
+        [cleanup] = [
+            each
+            for each in arguments["registry"]._activities.get_all_handlers()
+            if each.id == "note_end"
+        ]
+        await cleanup.fn()
+        # Waits for what never comes, and bears being asked to end once.
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    running, prepared = Kopf(), Prepared()
+    first = True
+
+    async def operator(**arguments: Any) -> None:
+        nonlocal first
+        if first:
+            first = False
+            return await stuck(**arguments)
+        return await running(**arguments)
+
+    monkeypatch.setattr(kopf, "operator", operator)
+    monkeypatch.setattr("gomatch_operator.watching.watch._STOP_SECONDS", 0.4)
+    watching = watch(prepared)
+    task = asyncio.create_task(watching.run(lambda _: None))
+    await until(lambda: bool(running.starts) and watching.watching)
+
+    assert prepared.times == 2
+    await ended(task)
 
 
 async def test_what_kopf_hears_is_told_in_the_loop_of_the_operator(
