@@ -71,7 +71,7 @@ def _commands(
         )
     return (
         lambda: venue.rabbitmqctl("change_password", "gomatch", password),
-        lambda: venue.rabbitmqctl("close_all_connections", "rotated"),
+        lambda: venue.rabbitmqctl("close_all_connections", "--global", "rotated"),
     )
 
 
