@@ -121,6 +121,7 @@ class Operator:
             canary=f"{settings.lease_name}-canary",
             kubeconfig=self._kubeconfig,
             prepare=listing.begin,
+            changed=listing.changed,
         )
         metrics.leading.set(1)
         async with AsyncExitStack() as stack:

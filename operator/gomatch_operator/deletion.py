@@ -22,6 +22,7 @@ from gomatch_operator.cluster.api import ClusterApi
 from gomatch_operator.cluster.keeper import ClusterKeeper, deployment_key
 from gomatch_operator.errors import (
     BrokerError,
+    Forbidden,
     MirrorUnavailable,
     ObjectChanged,
     ObjectMissing,
@@ -153,11 +154,12 @@ class Deletion:
         return self._parts.clock() > market.deleted_at / 1_000_000 + allowed
 
     async def _matcher_may_run(self, market: Market) -> bool:
-        """Whether waiting for it makes sense; a Deployment that somebody deleted comes back."""
+        """Whether waiting for it makes sense; a Deployment that somebody deleted comes back. When
+        the namespace goes, the operator's rights in it may have gone before."""
         if market.spec is None:
             return True
         kept = await self._parts.cluster.keep(market)
-        return kept.fault is None or kept.fault.reason != "NamespaceTerminating"
+        return kept.fault is None or kept.fault.reason not in ("NamespaceTerminating", "Forbidden")
 
     async def _pods_end(self, market: Market) -> bool:
         """Delete the Deployment; True while pods are there."""
@@ -173,6 +175,9 @@ class Deletion:
                 pass
             except ObjectChanged:
                 return True
+            except Forbidden:
+                # Nor could anybody say when the pods have ended.
+                return False
             parts.watched.drop_owned(deployment.key, deployment.uid, wanted=False)
             parts.checkpoint("deployment_deleted")
         return bool(parts.watched.pods_of(market.key))

@@ -13,7 +13,7 @@ from gomatch_operator import names
 from gomatch_operator.cluster.api import ClusterApi
 from gomatch_operator.cluster.projection import KINDS
 from gomatch_operator.cluster.reading import read_owned, read_pod
-from gomatch_operator.errors import ClusterError, ObjectMissing
+from gomatch_operator.errors import ClusterError, Forbidden, ObjectMissing
 from gomatch_operator.market import MarketKey, read_market
 from gomatch_operator.watched import ObjectKey, Watched
 from gomatch_operator.watching.arrivals import Arrivals
@@ -24,10 +24,13 @@ _OURS = f"{names.LABEL_MANAGED_BY}={names.FIELD_MANAGER}"
 _SETTLE = 2.0
 """Seconds after the first event of a new list: the others come with it."""
 _IDLE = 600.0
+_REFUSED = 10.0
+"""Seconds between two tries of a namespace that is not served."""
 
 
 class Listing:
-    """``namespaces``: empty for all. ``problem`` says why the first list is not there yet."""
+    """``namespaces``: empty for all. ``problem`` says why the first list is not there yet, or which
+    namespaces are not served as a right is missing there."""
 
     def __init__(
         self,
@@ -41,14 +44,22 @@ class Listing:
         self._watched = watched
         self._arrivals = arrivals
         self._namespaces = namespaces or ("",)
+        self._refused: dict[str, str] = {}
         self.complete = asyncio.Event()
+        self.changed = asyncio.Event()
+        """A namespace that was not served can be: begin again."""
         self.problem = ""
 
-    async def begin(self) -> None:
-        """Hand all to the arrivals; waits for a CRD or a right that is missing, and until
-        discovery tells of the CRD, as kopf would for ever leave out what it does not find there."""
+    async def begin(self) -> tuple[str, ...]:
+        """Hand all to the arrivals; returns the namespaces that can be watched, none for all.
+
+        Waits for a CRD or a right that is missing, and until discovery tells of the CRD, as kopf
+        would for ever leave out what it does not find there. One namespace of several, which may
+        be gone with the rights in it, does not hold the others up.
+        """
         backoff = Backoff(first=0.5, limit=10.0)
         while True:
+            self.changed.clear()
             try:
                 await self._hand_over()
                 if await self._api.discoverable(names.KIND):
@@ -58,16 +69,19 @@ class Listing:
                 self.problem = str(error)
             _log.warning("not_listed", why=self.problem)
             await asyncio.sleep(backoff.next_delay())
-        self.problem = ""
+        self.problem = "; ".join(self._refused.values())
+        if self.problem:
+            _log.warning("namespaces_not_served", why=self.problem)
         self._arrivals.relisted.clear()
         self.complete.set()
+        return tuple(filter(None, self._served))
 
     async def run(self) -> None:
         """Look for what is gone, whenever a watch began anew and now and then."""
         await self.complete.wait()
         while True:
             try:
-                async with asyncio.timeout(_IDLE):
+                async with asyncio.timeout(_REFUSED if self._refused else _IDLE):
                     await self._arrivals.relisted.wait()
             except TimeoutError:
                 pass
@@ -75,8 +89,18 @@ class Listing:
             self._arrivals.relisted.clear()
             try:
                 await self.forget_gone()
+                await self._try_refused()
             except ClusterError as error:
                 _log.info("not_compared", why=str(error))
+
+    async def _try_refused(self) -> None:
+        for namespace in self._refused:
+            try:
+                async for _ in self._api.list(names.KIND, namespace):
+                    break
+            except Forbidden:
+                continue
+            self.changed.set()
 
     async def forget_gone(self) -> None:
         """Drop what the watches know and the API server does not. Raises ClusterError."""
@@ -91,16 +115,34 @@ class Listing:
             if await self._missing("Pod", market.namespace, name):
                 self._arrivals.forget_pod(market, name)
 
+    @property
+    def _served(self) -> list[str]:
+        return [each for each in self._namespaces if each not in self._refused]
+
     async def _hand_over(self) -> None:
+        """Raises the refusal when no namespace is served."""
+        self._refused.clear()
+        refusal: Forbidden | None = None
+        for namespace in self._namespaces:
+            try:
+                await self._hand_over_one(namespace)
+            except Forbidden as error:
+                refusal = error
+                self._refused[namespace] = str(error)
+        if refusal is not None and not self._served:
+            self._refused.clear()
+            raise refusal
+
+    async def _hand_over_one(self, namespace: str) -> None:
         # Objects before Markets: then a Market's first look finds all that it has.
         for kind in KINDS:
-            async for body in self._list(kind, _OURS):
+            async for body in self._api.list(kind, namespace, label_selector=_OURS):
                 self._arrivals(Heard(read_owned({**body, "kind": kind}), listed=True, gone=False))
-        async for body in self._list("Pod", _OURS):
+        async for body in self._api.list("Pod", namespace, label_selector=_OURS):
             pod = read_pod(body)
             if pod is not None:
                 self._arrivals(Heard(pod, listed=True, gone=False))
-        async for body in self._list(names.KIND):
+        async for body in self._api.list(names.KIND, namespace):
             self._arrivals(Heard(read_market(body), listed=True, gone=False))
 
     async def _gone_markets(self) -> list[MarketKey]:
@@ -123,7 +165,7 @@ class Listing:
         return [(key, name) for key, name in known if (key.namespace, name) not in there]
 
     async def _list(self, kind: str, selector: str = "") -> AsyncIterator[dict[str, object]]:
-        for namespace in self._namespaces:
+        for namespace in self._served:
             async for body in self._api.list(kind, namespace, label_selector=selector):
                 yield body
 
@@ -132,6 +174,9 @@ class Listing:
             await self._api.get(kind, namespace, name)
         except ObjectMissing:
             return True
+        except Forbidden:
+            # In a namespace that is not served, of which only Markets can be read.
+            return False
         return False
 
 

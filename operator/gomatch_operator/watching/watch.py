@@ -99,15 +99,18 @@ class Watch:
         *,
         canary: str,
         kubeconfig: Path | None,
-        prepare: Callable[[], Awaitable[None]],
+        prepare: Callable[[], Awaitable[tuple[str, ...]]],
+        changed: asyncio.Event,
     ) -> None:
         """``canary`` is the name of the canary Lease; ``kubeconfig`` as for
         `cluster.connection.connect`. ``prepare`` is awaited before each start: it
-        returns once everything that is to be watched can be, and kopf would wait for nothing."""
+        returns the namespaces that can be watched now, none for all, as kopf would wait for
+        nothing. ``changed`` is set when it would return others."""
         self._settings = settings
         self._canary = canary
         self._kubeconfig = kubeconfig
         self._prepare = prepare
+        self._changed = changed
         self.watching = False
         """Streams are open, as far as kopf knows."""
         self.restarts = 0
@@ -122,9 +125,9 @@ class Watch:
 
         while True:
             self.watching = False
-            await self._prepare()
+            namespaces = await self._prepare()
             began = loop.time()
-            why = await self._once(hand_over)
+            why = await self._once(hand_over, namespaces)
             self.restarts += 1
             if loop.time() - began > 60.0:
                 backoff.reset()
@@ -132,14 +135,14 @@ class Watch:
             _log.error("watch_ended", why=why, again_in=round(delay, 1))
             await asyncio.sleep(delay)
 
-    async def _once(self, heard: Callable[[Heard], None]) -> str:
-        """Until kopf ends by itself; returns why it did."""
+    async def _once(self, heard: Callable[[Heard], None], namespaces: tuple[str, ...]) -> str:
+        """Until kopf ends by itself, or other namespaces can be watched; returns why."""
         flags = _Flags()
         failure: list[BaseException] = []
 
         def watch() -> None:
             try:
-                asyncio.run(self._kopf(heard, flags))
+                asyncio.run(self._kopf(heard, namespaces, flags))
             except BaseException as error:  # noqa: BLE001 - told to the owner of the thread
                 failure.append(error)
 
@@ -147,7 +150,7 @@ class Watch:
         thread.start()
         try:
             patience = _STOP_SECONDS
-            while thread.is_alive():
+            while thread.is_alive() and not self._changed.is_set():
                 self.watching = flags.ready.is_set() and not flags.ending.is_set()
                 await asyncio.sleep(_LOOK)
                 patience -= _LOOK if flags.ending.is_set() else 0
@@ -157,9 +160,13 @@ class Watch:
         finally:
             flags.stop.set()
             await asyncio.to_thread(thread.join, _STOP_SECONDS)
+        if self._changed.is_set():
+            return "another namespace is served from now on"
         return repr(failure[0]) if failure else "kopf ended"
 
-    async def _kopf(self, heard: Callable[[Heard], None], flags: _Flags) -> None:
+    async def _kopf(
+        self, heard: Callable[[Heard], None], namespaces: tuple[str, ...], flags: _Flags
+    ) -> None:
         flags.loop = asyncio.get_running_loop()
         settings = kopf.OperatorSettings()
         settings.posting.enabled = False
@@ -176,7 +183,6 @@ class Watch:
         settings.watching.field_selectors["coordination.k8s.io", "v1", "leases"] = (
             f"metadata.name={self._canary}"
         )
-        namespaces = self._settings.namespaces
         try:
             await kopf.operator(
                 registry=self._registry(heard, flags.ending),

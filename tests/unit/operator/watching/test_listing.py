@@ -51,6 +51,7 @@ class MemoryApi(ClusterApi):
         self.unlisted: set[ObjectKey] = set()
         """What lists leave out though it is there."""
         self.refusals: list[Exception] = []
+        self.forbidden: set[str] = set()
         """Of the next lists."""
         self.undiscovered = 0
         """So often the kind is not told of."""
@@ -65,6 +66,8 @@ class MemoryApi(ClusterApi):
         field_selector: str = "",
     ) -> AsyncIterator[dict[str, Any]]:
         self.namespaces.add(namespace)
+        if namespace in self.forbidden:
+            raise Forbidden(f"no right in {namespace}")
         if self.refusals:
             raise self.refusals.pop(0)
         for key, body in list(self.objects.items()):
@@ -235,3 +238,31 @@ async def test_a_watch_that_began_anew_has_it_compared_and_failures_do_not_end_t
     await until(lambda: not place.watched.owned)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_namespace_without_rights_holds_no_other_up() -> None:
+    place = Place("venue", "leaving")
+    place.api.forbidden = {"leaving"}
+
+    assert await place.listing.begin() == ("venue",)
+    assert set(place.watched.markets) == {MarketKey("venue", "btc-usdt")}
+    assert "leaving" in place.listing.problem
+    await place.api.close()
+
+
+async def test_a_namespace_whose_rights_come_back_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for pause in ("_SETTLE", "_REFUSED"):
+        monkeypatch.setattr(f"gomatch_operator.watching.listing.{pause}", 0.01)
+    place = Place("venue", "leaving")
+    place.api.forbidden = {"leaving"}
+    await place.listing.begin()
+    looking = asyncio.create_task(place.listing.run())
+    assert not place.listing.changed.is_set()
+    place.api.forbidden = set()
+    await until(place.listing.changed.is_set)
+
+    assert await place.listing.begin() == ("venue", "leaving")
+    assert place.listing.problem == ""
+    looking.cancel()
+    await asyncio.gather(looking, return_exceptions=True)
+    await place.api.close()

@@ -54,13 +54,21 @@ class Kopf:
 class Prepared:
     def __init__(self) -> None:
         self.times = 0
+        self.changed = asyncio.Event()
 
-    async def __call__(self) -> None:
+    async def __call__(self) -> tuple[str, ...]:
         self.times += 1
+        return ("venue",)
 
 
 def watch(prepared: Prepared) -> Watch:
-    return Watch(example_settings(), canary="canary", kubeconfig=None, prepare=prepared)
+    return Watch(
+        example_settings(),
+        canary="canary",
+        kubeconfig=None,
+        prepare=prepared,
+        changed=prepared.changed,
+    )
 
 
 async def until(true: Callable[[], bool]) -> None:
