@@ -21,7 +21,7 @@ _READERS = {
     },
     "rabbitmq": {
         "gomatch-api": "/rabbitmq",
-        "gomatch-operator": "/management",
+        "gomatch-operator": "/rabbitmq",
         "gomatch-matcher": "/rabbitmq",
     },
 }
