@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from gomatch.observability import logs
 from gomatch.transport.rabbitmq import topology
 from gomatch_operator.actions import Action
 from gomatch_operator.errors import (
@@ -20,6 +21,8 @@ from gomatch_operator.outages import Fault, Outages
 from gomatch_operator.queue.desired_queue import DesiredQueue
 from gomatch_operator.queue.inventory import QueueInventory
 from gomatch_operator.queue.reconciler import QueueReconciler
+
+_log = logs.get(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,7 @@ class QueueKeeper:
         self._inventory: QueueInventory | None = None
         self._looking = asyncio.Lock()
         self._shared_known = False
+        self._shared_note = ""
         self.shared_fault: Fault | None = None
         """What QueueReady says of every Market whose own queue stands."""
 
@@ -137,6 +141,9 @@ class QueueKeeper:
             raise
         self.shared_fault = Fault("ForeignExchange", plan.foreign) if plan.foreign else None
         self._shared_known = self._shared_known or not plan.foreign
+        if plan.note and plan.note != self._shared_note:
+            _log.warning("shared_queue_differs", why=plan.note)
+        self._shared_note = plan.note
         self._outages.worked("RabbitMQ")
         return _restored(plan.actions)
 
