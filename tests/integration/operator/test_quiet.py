@@ -87,7 +87,7 @@ async def test_what_follows_the_orders_is_written_only_now_and_then_and_wakes_no
 
 
 def order(price: int) -> Command:
-    return NewOrder(0, Side.BUY, OrderType.LIMIT, 1, price)
+    return NewOrder(1, Side.BUY, OrderType.LIMIT, 1, price)
 
 
 async def accept(market: StagedMarket, commands: Sequence[Command]) -> None:
