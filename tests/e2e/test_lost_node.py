@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
-
 from tests.fixtures.images import docker
 from tests.fixtures.venue_on_cluster import Traders, VenueOnCluster
 from tests.fixtures.waiting import wait_for
@@ -14,33 +12,11 @@ from tests.fixtures.waiting import wait_for
 _NO_ANSWER_SECONDS = 3.0
 
 
-@pytest.fixture(autouse=True)
-def led_from_the_trading_node(venue: VenueOnCluster) -> None:
-    """Both markets. A standby of ETH-USDT is on the other node."""
-    venue.kubectl("cordon", venue.servers_node)
-    try:
-        for market in ("btc-usdt", "eth-usdt"):
-            venue.wait_until_ready(market)
-            leader = venue.leader(market)
-            if venue.matchers(market)[leader] == venue.servers_node:
-                venue.kubectl("delete", "pod", leader)
-            wait_for(
-                lambda name=market: (  # type: ignore[misc]
-                    venue.matchers(name).get(venue.leader(name)) == venue.trading_node
-                ),
-                what=f"{market} is led from the trading node",
-            )
-    finally:
-        venue.kubectl("uncordon", venue.servers_node)
-    wait_for(lambda: venue.status("eth-usdt").get("standbys") == 1, what="a standby that waits")
-    venue.wait_until_ready("btc-usdt", "eth-usdt")
-
-
 def test_a_standby_leads_within_15_seconds_and_the_old_leader_is_fenced(
     venue: VenueOnCluster, traders: Traders
 ) -> None:
-    old = venue.leader("eth-usdt")
-    (standby,) = set(venue.matchers("eth-usdt")) - {old}
+    old = led_from_the_trading_node(venue, "eth-usdt")
+    standby = waits_on_the_other_node(venue, "eth-usdt", old)
     epoch = venue.epoch("ETH-USDT")
 
     with traders.client.load(
@@ -65,7 +41,7 @@ def test_a_standby_leads_within_15_seconds_and_the_old_leader_is_fenced(
 def test_without_a_standby_a_replacement_leads_within_90_seconds(
     venue: VenueOnCluster, traders: Traders
 ) -> None:
-    old = venue.leader("btc-usdt")
+    old = led_from_the_trading_node(venue, "btc-usdt")
 
     with traders.client.load(
         "replaced", traders.tokens, ["BTC-USDT"], timeout=_NO_ANSWER_SECONDS
@@ -82,6 +58,43 @@ def test_without_a_standby_a_replacement_leads_within_90_seconds(
     (load,) = sent
     assert load.refused == []
     traders.check_all_are_found(load.accepted)
+
+
+def led_from_the_trading_node(venue: VenueOnCluster, market: str) -> str:
+    """The pod that leads, moved there if need be."""
+    with cordoned(venue, venue.servers_node):
+        for pod, node in venue.matchers(market).items():
+            if node == venue.servers_node:
+                venue.kubectl("delete", "pod", pod, timeout=120)
+        wait_for(
+            lambda: venue.matchers(market).get(venue.leader(market)) == venue.trading_node,
+            what=f"{market} is led from the trading node",
+        )
+    return venue.leader(market)
+
+
+def waits_on_the_other_node(venue: VenueOnCluster, market: str, leader: str) -> str:
+    """The standby, moved there if need be."""
+    with cordoned(venue, venue.trading_node):
+        for pod in venue.matchers(market).keys() - {leader}:
+            venue.kubectl("delete", "pod", pod, timeout=120)
+
+        def standby() -> str:
+            others = {pod: node for pod, node in venue.matchers(market).items() if pod != leader}
+            assert list(others.values()) == [venue.servers_node], others
+            assert venue.status(market).get("standbys") == 1
+            return next(iter(others))
+
+        return wait_for(standby, what=f"a standby of {market} waits")
+
+
+@contextmanager
+def cordoned(venue: VenueOnCluster, node: str) -> Iterator[None]:
+    venue.kubectl("cordon", node)
+    try:
+        yield
+    finally:
+        venue.kubectl("uncordon", node)
 
 
 @contextmanager
