@@ -24,7 +24,10 @@ def test_a_standby_leads_within_15_seconds_and_the_old_leader_is_fenced(
     ) as sent:
         traders.wait_until_accepted(5)
         with paused(venue.trading_node):
-            traders.trade("ETH-USDT", price="3000.00", timeout=15)
+            wait_for(
+                lambda: venue.holder("ETH-USDT") == standby, what="the standby leads", timeout=15
+            )
+            traders.trade("ETH-USDT", price="3000.00")
             assert venue.epoch("ETH-USDT") == epoch + 1
             wait_for(lambda: venue.leader("eth-usdt") == standby, what="the new leader shows")
         wait_for(lambda: "fenced" in venue.kubectl("logs", old), what="the old leader is fenced")
@@ -48,7 +51,10 @@ def test_without_a_standby_a_replacement_leads_within_90_seconds(
     ) as sent:
         traders.wait_until_accepted(5)
         with paused(venue.trading_node):
-            traders.trade("BTC-USDT", price="3000.00", timeout=90)
+            wait_for(
+                lambda: venue.holder("BTC-USDT") != old, what="a replacement leads", timeout=90
+            )
+            traders.trade("BTC-USDT", price="3000.00")
             wait_for(lambda: venue.leader("btc-usdt") != old, what="the new leader shows")
             replacement = venue.leader("btc-usdt")
         wait_for(lambda: not venue.exists("pod", old), what="the old leader has gone")
