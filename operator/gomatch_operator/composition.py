@@ -249,6 +249,7 @@ class Operator:
                 status=StatusWriter(self._api, interval=settings.status_seconds),
                 events=events,
                 memories=memories,
+                outages=outages,
                 metrics=metrics,
                 crd_fault=lambda: crd.fault,
                 checkpoint=self._checkpoint,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 ServerName = Literal["PostgreSQL", "RabbitMQ", "Redis"]
+_SETTLE_SECONDS = 30.0
 
 
 class Fault(tuple[str, str]):
@@ -42,6 +43,7 @@ class Outages:
         self._limit = limit
         self._clock = clock
         self._servers: dict[ServerName, _Server] = {}
+        self._ended = float("-inf")
 
     def failed(self, server: ServerName, fault: Fault) -> bool:
         """A call failed. True once, when that makes it an outage."""
@@ -62,7 +64,16 @@ class Outages:
             return False
         declared = state.declared
         self._servers[server] = _Server()
+        if declared:
+            self._ended = self._clock()
         return declared
+
+    @property
+    def settling(self) -> bool:
+        """An outage is under way, or so lately over that leases have to be taken anew: what now
+        turns in each Market is told by the Events on the operator."""
+        declared = any(state.declared for state in self._servers.values())
+        return declared or self._clock() - self._ended < _SETTLE_SECONDS
 
     def outage(self, server: ServerName) -> Fault | None:
         """What conditions say of a declared outage."""

@@ -36,7 +36,7 @@ from gomatch_operator.market import (
 )
 from gomatch_operator.memory import MarketMemory, Memories
 from gomatch_operator.metrics import OperatorMetrics
-from gomatch_operator.outages import Fault
+from gomatch_operator.outages import Fault, Outages
 from gomatch_operator.pods import mark_roles, mount_problem
 from gomatch_operator.queue.keeper import QueueKeeper
 from gomatch_operator.rollouts import Rollouts
@@ -55,6 +55,8 @@ _NO_ANSWER = frozenset(
     {c.READY, c.STORE_READY, c.MATCHER_AVAILABLE, c.CACHE_READY, c.HALTED, c.CONFLICT}
 )
 """What cannot be told while PostgreSQL gave no answer and that is no outage yet."""
+_OF_AN_OUTAGE = frozenset({c.READY, c.MATCHER_AVAILABLE})
+"""What turns in every Market as an outage ends, and is no news of any one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +76,7 @@ class ReconcilerParts:
     status: StatusWriter
     events: Events
     memories: Memories
+    outages: Outages
     metrics: OperatorMetrics
     crd_fault: Callable[[], Fault | None]
     checkpoint: Checkpoint = no_checkpoint
@@ -251,6 +254,8 @@ class MarketReconciler:
             parts.checkpoint("status_written")
             parts.watched.keep_status(written)
         parts.memories.seen(market, facts.row)
+        if parts.outages.settling:
+            changed = [each for each in changed if each.condition.type not in _OF_AN_OUTAGE]
         await parts.events.tell(market, changed)
 
     def _again_in(self, facts: Facts, memory: MarketMemory) -> float | None:

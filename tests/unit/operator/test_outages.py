@@ -53,3 +53,20 @@ def test_servers_are_told_apart() -> None:
     outages = Outages(limit=0, clock=clock)
     assert outages.failed("Redis", AWAY)
     assert outages.outage("RabbitMQ") is None
+
+
+def settling(outages: Outages) -> bool:
+    return outages.settling
+
+
+def test_markets_settle_for_a_while_after_an_outage() -> None:
+    clock = Clock()
+    outages = Outages(limit=0, clock=clock)
+    assert not settling(outages)
+    outages.failed("PostgreSQL", AWAY)
+    assert settling(outages)
+    clock.now = 100.0
+    outages.worked("PostgreSQL")
+    assert settling(outages)
+    clock.now = 130.0
+    assert not settling(outages)
