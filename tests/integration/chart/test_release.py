@@ -49,7 +49,7 @@ class Release:
         assert done.code == 0, done.stderr
 
     def wait_for_crd(self) -> None:
-        self.kubectl("wait", "--for=condition=Established", f"crd/{CRD}", "--timeout=30s")
+        self._plane.wait_for_kind(CRD)
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         return self._plane.kubectl(f"--namespace={self.namespace}", *arguments, stdin=stdin)
@@ -90,13 +90,12 @@ def test_the_api_server_takes_every_object_without_a_warning(
         control_plane.kubectl("create", "namespace", namespace)
     for kind in ("servicemonitors", "podmonitors", "prometheusrules"):
         control_plane.kubectl("apply", "--filename=-", stdin=_of_prometheus(kind))
-    control_plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    for definition in control_plane.kubectl("get", "crd", "--output=name").split():
+        control_plane.wait_for_kind(definition.rpartition("/")[2])
     done = release.upgrade(value_set="everything")
     assert "violate PodSecurity" not in done.stderr
     assert "unknown field" not in done.stderr
-    release.kubectl(
-        "wait", "--for=condition=Established", "crd/markets.gomatch.io", "--timeout=30s"
-    )
+    release.wait_for_crd()
 
 
 def test_an_upgrade_changes_no_secret(control_plane: ControlPlane, release: Release) -> None:
@@ -145,9 +144,7 @@ def test_markets_and_what_they_need_outlive_the_release_and_are_taken_up_again(
     release: Release,
 ) -> None:
     release.upgrade()
-    release.kubectl(
-        "wait", "--for=condition=Established", "crd/markets.gomatch.io", "--timeout=30s"
-    )
+    release.wait_for_crd()
     release.kubectl("apply", "--filename=-", stdin=json.dumps(MARKET))
     secrets, uid = release.secrets(), release.get("market", "btc-usdt")["metadata"]["uid"]
     release.uninstall()

@@ -29,7 +29,7 @@ def removable_kind(control_plane: ControlPlane, market_kind: None) -> Iterator[C
     yield control_plane
     control_plane.start_now()
     install(control_plane)
-    control_plane.kubectl("wait", "--for=condition=Established", f"crd/{CRD}", "--timeout=30s")
+    control_plane.wait_for_kind(CRD)
 
 
 def remove(plane: ControlPlane) -> None:
@@ -75,7 +75,7 @@ async def test_a_kind_that_is_removed_and_installed_again_is_served_again(
     assert operator.get("/healthz").status_code == 200
 
     install(plane)
-    plane.kubectl("wait", "--for=condition=Established", f"crd/{CRD}", "--timeout=30s")
+    plane.wait_for_kind(CRD)
     site.apply(market())
     await site.until_condition("btc-usdt", "QueueReady", "True", "InStep", timeout=80)
     assert operator.running

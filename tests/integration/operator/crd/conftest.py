@@ -20,7 +20,7 @@ def installed(control_plane_session: ControlPlane) -> ControlPlane:
     plane = control_plane_session
     plane.start_now()
     plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRD_FILE))
-    plane.kubectl("wait", "--for=condition=Established", f"crd/{CRD_FILE.stem}", "--timeout=30s")
+    plane.wait_for_kind(CRD_FILE.stem)
     wanted = market_schema()["description"]
     deadline = time.monotonic() + 30
     while _published_description(plane) != wanted:
