@@ -94,7 +94,7 @@ class Listing:
                 _log.info("not_compared", why=str(error))
 
     async def _try_refused(self) -> None:
-        for namespace in self._refused:
+        for namespace in list(self._refused):
             try:
                 async for _ in self._api.list(names.KIND, namespace):
                     break
