@@ -189,7 +189,10 @@ FORBIDDEN = [
     "delete coordination.k8s.io/leases gomatch-operator",
     "create rbac.authorization.k8s.io/rolebindings",
 ]
-ALLOWED_IN_THE_CLUSTER = [f"get apiextensions.k8s.io/customresourcedefinitions {CRD}"]
+ALLOWED_IN_THE_CLUSTER = [
+    f"get apiextensions.k8s.io/customresourcedefinitions {CRD}",
+    "patch gomatch.io/markets",
+]
 FORBIDDEN_IN_THE_CLUSTER = [
     "list apiextensions.k8s.io/customresourcedefinitions",
     f"update apiextensions.k8s.io/customresourcedefinitions {CRD}",
@@ -226,10 +229,13 @@ def test_the_operator_may_do_its_work_and_nothing_else(
     everything = [*ALLOWED, *ALLOWED_AT_HOME, *FORBIDDEN]
     assert may(everything, markets) == ALLOWED
     assert may(everything, release.namespace) == [
+        *("patch gomatch.io/markets", "patch gomatch.io/markets/status"),
         *("create /events", "list /events", "create coordination.k8s.io/leases"),
         *ALLOWED_AT_HOME,
     ]
-    assert may(everything, "default") == []
+    assert may(everything, "default") == [
+        *("patch gomatch.io/markets", "patch gomatch.io/markets/status"),
+    ]
     in_the_cluster = [*ALLOWED_IN_THE_CLUSTER, *FORBIDDEN_IN_THE_CLUSTER]
     assert may(in_the_cluster, "") == ALLOWED_IN_THE_CLUSTER
 
