@@ -108,11 +108,11 @@ async def test_markets_go_with_their_namespace_and_lose_nothing(
         await until(lambda: queue(site, "GOING-USDT"))
         await until(lambda: site.plane.kubectl("-n", namespace, "get", "deployments", "-o", "name"))
 
-        site.plane.kubectl("delete", "namespace", namespace, "--timeout=50s")
+        site.plane.kubectl("delete", "namespace", namespace, "--timeout=100s", timeout=110)
 
     [row] = await site.sql(
         "SELECT held, accepted FROM claims JOIN markets USING (symbol)"
-        " JOIN intake USING (market_id)"
+        " JOIN intake USING (market_id) WHERE symbol = 'GOING-USDT'"
     )
     # The Market's own beginning, and the two commands that close it: applied once it is back.
     assert tuple(row) == (False, 3)
