@@ -116,6 +116,8 @@ class Deletion:
         term = parts.leadership.term
         if row.removing:
             await claims.drop(owner, row.symbol, term=term)
+            # A matcher that ended late may have made its queue anew.
+            await self._clean_up(claims, row.symbol, late=True)
             return await self._finish(market)
         late = self._late(market)
         closed = row.state is TradingState.CLOSED

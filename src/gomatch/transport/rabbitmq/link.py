@@ -37,13 +37,17 @@ _log = logs.get(__name__)
 
 @contextmanager
 def driver_waits() -> Iterator[None]:
-    """aio-pika cancels its own waits when a connection goes. That is no wish of ours: it becomes
-    a ConnectionError, and only a cancellation from outside stays one."""
+    """aio-pika cancels its own waits when a connection goes, or ends them with a bare Exception.
+    Both become a ConnectionError, and only a cancellation from outside stays one."""
     try:
         yield
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is None or task.cancelling():
+            raise
+        raise ConnectionError("the connection to the broker was lost") from error
+    except Exception as error:
+        if type(error) is not Exception:
             raise
         raise ConnectionError("the connection to the broker was lost") from error
 
