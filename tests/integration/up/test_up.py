@@ -84,7 +84,7 @@ async def test_a_new_user_trades_and_finds_it_again(options: list[str], folder: 
         assert (placed["status"], placed["market"]) == ("accepted", "BTC-USDT")
 
         token = export.strip().partition("=")[2]
-        (readme,) = code_blocks("README.md", "sh")
+        (readme,) = [each for each in code_blocks("README.md", "sh") if "curl" in each]
         placed, filled, traded = await asyncio.to_thread(paste, readme, port=up.port, token=token)
         assert placed["status"] == "accepted"
         assert filled["order"]["status"] == "filled"
