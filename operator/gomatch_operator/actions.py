@@ -3,9 +3,9 @@ plan`, counted as drift when it restores what somebody changed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal
 
 Verb = Literal["create", "apply", "replace", "delete", "enter"]
 Layer = Literal["cluster", "store", "queue", "cache"]
@@ -30,16 +30,10 @@ class Action:
         return f"{self.layer}: {self.verb} {self.kind} {self.name} ({self.why})"
 
 
-DesiredT_contra = TypeVar("DesiredT_contra", contravariant=True)
-ObservedT = TypeVar("ObservedT")
-
-
-class Reconciler(Protocol[DesiredT_contra, ObservedT]):
-    """How each layer is kept: look, decide, write. ``plan`` is pure and decides the same for the
-    same arguments; nothing planned means that a second reconcile writes nothing."""
-
-    async def observe(self) -> ObservedT: ...
-
-    def plan(self, desired: DesiredT_contra, observed: ObservedT) -> Sequence[Action]: ...
-
-    async def apply(self, action: Action) -> None: ...
+def restorations(done: Iterable[Action]) -> tuple[tuple[str, str], ...]:
+    """Kind and description of those that restored what somebody else had changed."""
+    return tuple(
+        (action.kind, f"{action.kind} {action.name}: {action.why}")
+        for action in done
+        if action.drift
+    )

@@ -34,8 +34,6 @@ class Facts:
     """While the Market is being deleted: how far it is."""
     deployment: DeploymentStatus | None = None
     pods: Sequence[PodSummary] = ()
-    changes: int = 0
-    """Actions carried out by this reconcile."""
     rollout: Fault | None = None
     depth: int | None = None
     consumers: int | None = None

@@ -171,7 +171,6 @@ class MarketReconciler:
         assert spec is not None
         stored = await parts.store.keep(market, self._wanted(market))
         facts.row, facts.store_fault, facts.conflict = stored.row, stored.fault, stored.conflict
-        facts.changes += stored.changes
         if stored.doubt is not None:
             _doubt_store(facts, stored.doubt)
         elif stored.fault is None or stored.row is not None:
@@ -205,7 +204,6 @@ class MarketReconciler:
                 restored.append(("mirror", f"mirror {spec.symbol}: {mirrored.request.why}"))
         if mirrored.unknown:
             facts.unknown.add(c.CACHE_READY)
-        facts.changes += queued.changes + kept.changes
         if restored:
             for kind, _ in restored:
                 parts.metrics.drift.labels(kind).inc()

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from gomatch_operator import names
-from gomatch_operator.actions import Action
+from gomatch_operator.actions import Action, restorations
 from gomatch_operator.cluster.planning import foreign
 from gomatch_operator.cluster.reconciler import ClusterReconciler
 from gomatch_operator.desired import chosen_image, desired
@@ -36,7 +36,6 @@ class ClusterResult:
     fault: Fault | None = None
     conflict: Fault | None = None
     rollout: Fault | None = None
-    changes: int = 0
     restored: tuple[tuple[str, str], ...] = ()
     retry: bool = False
 
@@ -92,8 +91,7 @@ class ClusterKeeper:
             rollout = self._rollouts.admit(market.key)
         if rollout is not None:
             plan = list(self._without_held(market, plan))
-        restored: list[tuple[str, str]] = []
-        changes = 0
+        done: list[Action] = []
         fault: Fault | None = None
         conflict: Fault | None = None
         retry = False
@@ -101,10 +99,8 @@ class ClusterKeeper:
             for action in plan:
                 self._leadership.require()
                 await self._reconciler.apply(action)
-                changes += 1
+                done.append(action)
                 self._checkpoint("object_written")
-                if action.drift:
-                    restored.append((action.kind, f"{action.kind} {action.name}: {action.why}"))
         except ForeignObject as error:
             conflict, retry = Fault("ForeignObject", str(error)), True
         except ObjectChanged:
@@ -120,8 +116,7 @@ class ClusterKeeper:
             fault=fault,
             conflict=conflict,
             rollout=rollout,
-            changes=changes,
-            restored=tuple(restored),
+            restored=restorations(done),
             retry=retry,
         )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gomatch.observability import logs
 from gomatch.transport.rabbitmq import topology
-from gomatch_operator.actions import Action
+from gomatch_operator.actions import Action, restorations
 from gomatch_operator.errors import (
     BrokerError,
     BrokerRefused,
@@ -35,7 +35,6 @@ class QueueResult:
     note: str = ""
     depth: int | None = None
     consumers: int | None = None
-    changes: int = 0
     restored: tuple[tuple[str, str], ...] = ()
     in_step: bool = False
     doubt: Fault | None = None
@@ -118,8 +117,7 @@ class QueueKeeper:
             note=plan.note,
             depth=depth or 0,
             consumers=consumers or 0,
-            changes=len(done),
-            restored=_restored(done),
+            restored=restorations(done),
             in_step=True,
         )
 
@@ -145,7 +143,7 @@ class QueueKeeper:
             _log.warning("shared_queue_differs", why=plan.note)
         self._shared_note = plan.note
         self._outages.worked("RabbitMQ")
-        return _restored(plan.actions)
+        return restorations(plan.actions)
 
     async def _apply(self, action: Action) -> None:
         self._leadership.require()
@@ -176,11 +174,3 @@ def broker_fault(error: BrokerError) -> Fault:
         case _:
             reason = "BrokerRefused"
     return Fault(reason, str(error))
-
-
-def _restored(actions: list[Action] | tuple[Action, ...]) -> tuple[tuple[str, str], ...]:
-    return tuple(
-        (action.kind, f"{action.kind} {action.name}: {action.why}")
-        for action in actions
-        if action.drift
-    )

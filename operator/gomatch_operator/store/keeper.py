@@ -26,7 +26,6 @@ class StoreResult:
     row: ClaimedMarket | None = None
     fault: Fault | None = None
     conflict: Fault | None = None
-    changes: int = 0
     doubt: Fault | None = None
     retry: bool = False
 
@@ -67,7 +66,6 @@ class StoreKeeper:
         if outage := self._outages.outage("PostgreSQL"):
             return StoreResult(fault=outage)
         row: ClaimedMarket | None = None
-        changes = 0
         try:
             row = await self._reconciler.observe(wanted.symbol)
             for _ in range(_ROUNDS):
@@ -80,7 +78,6 @@ class StoreKeeper:
                 for action in plan:
                     self._leadership.require()
                     await self._reconciler.apply(action, term=self._leadership.term)
-                    changes += 1
                     self._checkpoint("store_written")
                 row = await self._reconciler.observe(wanted.symbol)
         except Fenced:
@@ -91,11 +88,11 @@ class StoreKeeper:
             self._outages.worked("PostgreSQL")
             fault, conflict = store_fault(error)
             if conflict:
-                return StoreResult(row=row, conflict=fault, changes=changes)
+                return StoreResult(row=row, conflict=fault)
             retry = fault.reason in ("BacklogFull", "SchemaMismatch")
-            return StoreResult(row=row, fault=fault, changes=changes, retry=retry)
+            return StoreResult(row=row, fault=fault, retry=retry)
         self._outages.worked("PostgreSQL")
-        return StoreResult(row=row, changes=changes)
+        return StoreResult(row=row)
 
     async def refresh_mirror(self, owner: ClaimOwner, symbol: str) -> None:
         """Ask the market's leader to write its mirror anew. Raises StoreError."""

@@ -24,7 +24,7 @@ from gomatch.errors import (
 )
 from gomatch.messages.market import MarketDefinition
 from gomatch.store import ClaimedMarket, ClaimOwner
-from gomatch_operator.actions import Action
+from gomatch_operator.actions import Action, Verb
 from gomatch_operator.outages import Fault
 from gomatch_operator.store.connection import ClaimsSource
 
@@ -112,34 +112,33 @@ def store_fault(error: GomatchError) -> tuple[Fault, bool]:
 
     Raises ``error`` again when it means nothing to one Market alone.
     """
-    if isinstance(error, ClaimHeld):
-        return Fault("HeldByAnother", str(error)), True
-    if isinstance(error, ClaimRetained):
-        return Fault("RetainedByAnother", str(error)), True
-    if isinstance(error, ForeignMarket):
-        return Fault("ForeignMarket", str(error)), True
-    if isinstance(error, RemovalUnfinished):
-        return Fault("HeldByAnother", str(error)), True
-    if isinstance(error, IdentityMismatch):
-        return Fault("IdentityMismatch", str(error)), False
-    if isinstance(error, BacklogFull):
-        return Fault("BacklogFull", str(error)), False
-    if isinstance(error, SchemaMismatch):
-        return Fault("SchemaMismatch", str(error)), False
-    if isinstance(error, CredentialsRefused):
-        return Fault("CredentialsRefused", str(error)), False
-    if isinstance(error, StoreUnavailable):
-        return Fault("StoreUnavailable", str(error)), False
+    for kind, reason, conflict in _FAULTS:
+        if isinstance(error, kind):
+            return Fault(reason, str(error)), conflict
     raise error
 
 
+_FAULTS: tuple[tuple[type[GomatchError], str, bool], ...] = (
+    (ClaimHeld, "HeldByAnother", True),
+    (ClaimRetained, "RetainedByAnother", True),
+    (ForeignMarket, "ForeignMarket", True),
+    (RemovalUnfinished, "HeldByAnother", True),
+    (IdentityMismatch, "IdentityMismatch", False),
+    (BacklogFull, "BacklogFull", False),
+    (SchemaMismatch, "SchemaMismatch", False),
+    # A kind of StoreUnavailable: before that.
+    (CredentialsRefused, "CredentialsRefused", False),
+    (StoreUnavailable, "StoreUnavailable", False),
+)
+"""Error, reason, whether it is a conflict; the first that fits."""
+
+
 def _action(
-    verb: str, kind: str, symbol: str, why: str, wanted: Wanted, row: ClaimedMarket | None = None
+    verb: Verb, kind: str, symbol: str, why: str, wanted: Wanted, row: ClaimedMarket | None = None
 ) -> Action:
-    assert verb in ("create", "enter")
     return Action(
         layer="store",
-        verb="create" if verb == "create" else "enter",
+        verb=verb,
         kind=kind,
         name=symbol,
         why=why,
