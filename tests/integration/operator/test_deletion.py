@@ -57,14 +57,17 @@ async def test_with_delete_a_drained_market_leaves_nothing(shared_site: SharedSi
     here = shared_site.here
     name, symbol = shared_site.names()
     here.apply(market(name, symbol, deletionPolicy="Delete"))
-    await here.until_condition(name, "StoreReady", "True", "InStep")
-    await shared_site.matcher(name)
+    pod = await running_pod(here, name)
+    matcher = await shared_site.matcher(name, pod=pod)
+    await here.until_condition(name, "Ready", "True", "Trading")
     await shared_site.accept(symbol, ORDERS)
     before = await shared_site.claimed(symbol)
     assert all((await rows(here, before)).values())
 
-    here.kubectl("delete", "market", name, "--timeout=60s")
+    here.kubectl("delete", "market", name, "--wait=false")
 
+    await end_pod(here, pod, matcher)
+    here.kubectl("wait", "--for=delete", f"market/{name}", "--timeout=40s")
     assert await shared_site.row(symbol) is None
     assert not any((await rows(here, before)).values())
     assert_nothing_outside(here, symbol)
