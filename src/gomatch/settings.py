@@ -92,6 +92,13 @@ class Settings(BaseSettings):
     callback_port: int = Field(
         default=8081, ge=0, le=65535, description="Port of the gRPC callback server of the API."
     )
+    keep_alive: int = Field(
+        default=75,
+        ge=1,
+        le=3600,
+        description="Time that an idle connection to the API is kept. Longer than a balancer in "
+        "front keeps its own, or it sends a request as the connection ends.",
+    )
     shutdown_delay: float = Field(
         default=0.0,
         ge=0,

@@ -37,6 +37,7 @@ class ApiServer:
                 server_header=False,
                 date_header=False,
                 backlog=BACKLOG,
+                timeout_keep_alive=services.settings.keep_alive,
                 timeout_graceful_shutdown=GRACE_SECONDS,
                 **uvicorn_options(services.settings),
             )
