@@ -6,6 +6,7 @@
 # meanwhile. What was built and downloaded stays in ~/.cache/gomatch. With --prepare that is all, and no test is run.
 # KIND_IMAGE, BASE and SERVERS name images to use: of the nodes, the Python one that ours are built on, and one with
 # RabbitMQ, PostgreSQL 17 and Valkey. One that is not given is made from Debian packages here.
+# `--figures FILE` of pytest keeps what was measured: bench/results/cluster.md is made so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 own=tests/e2e/cluster

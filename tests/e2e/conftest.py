@@ -15,6 +15,7 @@ from pytest_kind.cluster import KindCluster
 
 from gomatch.cli.servers.process import run_program
 from tests.fixtures.cluster_client import client_pod
+from tests.fixtures.figures import Figures
 from tests.fixtures.images import Images, docker
 from tests.fixtures.kind import Cluster
 from tests.fixtures.programs import SCRIPTS, built_programs
@@ -29,7 +30,7 @@ from tests.fixtures.venue_on_cluster import (
 
 _TEST_SECONDS = 900  # the first one waits for the cluster
 _IMAGE_SECONDS = 1800.0
-_FIGURES = pytest.StashKey[list[str]]()
+_FIGURES = pytest.StashKey[Figures]()
 _BEFORE = "before"
 _ORDER = (
     "test_cluster",
@@ -49,6 +50,7 @@ _ORDER = (
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--servers-image", help="Image with RabbitMQ, PostgreSQL 17 and Valkey.")
+    parser.addoption("--figures", type=Path, help="Markdown file for what was measured.")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -151,20 +153,24 @@ def traders(venue: VenueOnCluster, python_image: str) -> Iterator[Traders]:
 
 
 @pytest.fixture(scope="session")
-def figures(request: pytest.FixtureRequest) -> list[str]:
-    """What was measured, for people: printed at the end of the run, and judged by no test."""
+def figures(request: pytest.FixtureRequest) -> Figures:
+    """Printed at the end of the run, and written to ``--figures``."""
     return request.config.stash[_FIGURES]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_FIGURES] = []
+    config.stash[_FIGURES] = Figures()
 
 
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    for figure in config.stash[_FIGURES]:
-        terminalreporter.write_line(figure)
+    figures = config.stash[_FIGURES]
+    for line in figures.lines():
+        terminalreporter.write_line(line)
+    file: Path | None = config.getoption("--figures")
+    if file is not None:
+        file.write_text(figures.page())
 
 
 def _program(given: str | None, name: str, *, built_as: str) -> Path:

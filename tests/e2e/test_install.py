@@ -7,9 +7,11 @@ import time
 
 import pytest
 
+from tests.fixtures.figures import Figures
 from tests.fixtures.venue_on_cluster import RELEASE, Traders, VenueOnCluster
 from tests.fixtures.waiting import wait_for
 
+_ADDED = 5
 _OF_HELM = "app.kubernetes.io/managed-by=Helm"
 
 
@@ -33,23 +35,33 @@ def test_helm_test_passes(venue: VenueOnCluster) -> None:
 
 
 def test_an_applied_market_becomes_ready_and_trades(
-    venue: VenueOnCluster, traders: Traders, figures: list[str]
+    venue: VenueOnCluster, traders: Traders
 ) -> None:
-    started = time.monotonic()
     venue.apply_example("btc-usdt")
     venue.wait_until_ready("btc-usdt")
-    ready = time.monotonic() - started
     order = traders.trade("BTC-USDT", price="50000.00")
-    traded = time.monotonic() - started
 
-    figures.append(
-        f"from kubectl apply to Ready {ready:.1f} s and to the first trade {traded:.1f} s"
-    )
     alice, _ = traders.tokens
     fills = [each for each in traders.trades(alice) if each["order_id"] == order]
     assert [(each["side"], each["price"], each["quantity"]) for each in fills] == [
         ("buy", "50000", "0.01")
     ]
+
+
+def test_each_market_added_to_a_running_venue_trades(
+    venue: VenueOnCluster, traders: Traders, figures: Figures
+) -> None:
+    for number in range(_ADDED):
+        started = time.monotonic()
+        name = venue.apply_market(f"ADD{number}", deletionPolicy="Delete")
+        venue.wait_until_ready(name)
+        figures.add("`kubectl apply` to Ready", time.monotonic() - started)
+        traders.trade(f"ADD{number}-USDT", price="100.00")
+        figures.add("`kubectl apply` to the first trade", time.monotonic() - started, aim="10 s")
+
+    added = [f"add{number}-usdt" for number in range(_ADDED)]
+    venue.kubectl("delete", "market", *added, "--wait", "--timeout=240s", timeout=300)
+    assert venue.sql("SELECT count(*) FROM markets WHERE symbol LIKE 'ADD%'") == "0"
 
 
 def test_a_market_with_a_standby_has_it_on_another_node(

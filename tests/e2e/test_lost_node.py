@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.fixtures.figures import Figures
 from tests.fixtures.images import docker
 from tests.fixtures.venue_on_cluster import Traders, VenueOnCluster
 from tests.fixtures.waiting import wait_for
@@ -13,7 +15,7 @@ _NO_ANSWER_SECONDS = 3.0
 
 
 def test_a_standby_leads_within_15_seconds_and_the_old_leader_is_fenced(
-    venue: VenueOnCluster, traders: Traders
+    venue: VenueOnCluster, traders: Traders, figures: Figures
 ) -> None:
     old = led_from_the_trading_node(venue, "eth-usdt")
     standby = waits_on_the_other_node(venue, "eth-usdt", old)
@@ -24,8 +26,12 @@ def test_a_standby_leads_within_15_seconds_and_the_old_leader_is_fenced(
     ) as sent:
         traders.wait_until_accepted(5)
         with paused(venue.trading_node):
+            began = time.monotonic()
             wait_for(
                 lambda: venue.holder("ETH-USDT") == standby, what="the standby leads", timeout=15
+            )
+            figures.add(
+                "Node paused, to a standby that leads", time.monotonic() - began, aim="15 s"
             )
             traders.trade("ETH-USDT", price="3000.00")
             assert venue.epoch("ETH-USDT") == epoch + 1
@@ -42,7 +48,7 @@ def test_a_standby_leads_within_15_seconds_and_the_old_leader_is_fenced(
 
 
 def test_without_a_standby_a_replacement_leads_within_90_seconds(
-    venue: VenueOnCluster, traders: Traders
+    venue: VenueOnCluster, traders: Traders, figures: Figures
 ) -> None:
     old = led_from_the_trading_node(venue, "btc-usdt")
 
@@ -51,8 +57,12 @@ def test_without_a_standby_a_replacement_leads_within_90_seconds(
     ) as sent:
         traders.wait_until_accepted(5)
         with paused(venue.trading_node):
+            began = time.monotonic()
             wait_for(
                 lambda: venue.holder("BTC-USDT") != old, what="a replacement leads", timeout=90
+            )
+            figures.add(
+                "Node paused, to a replacement that leads", time.monotonic() - began, aim="90 s"
             )
             traders.trade("BTC-USDT", price="3000.00")
             wait_for(lambda: venue.leader("btc-usdt") != old, what="the new leader shows")
