@@ -118,9 +118,17 @@ def _store(facts: Facts) -> Condition:
         if facts.spec_fault is not None:
             return Condition(c.STORE_READY, "False", "SpecInvalid", "Nothing is claimed.")
         return Condition(c.STORE_READY, "False", "NotClaimed", "The symbol is not claimed.")
-    return Condition(
-        c.STORE_READY, "True", "InStep", "The claim is held; definition and state are entered."
-    )
+    entered = "The claim is held; definition and state are entered."
+    if _state_waits(facts):
+        entered = "The claim is held; spec.state is entered when the halt ends, see Halted."
+    return Condition(c.STORE_READY, "True", "InStep", entered)
+
+
+def _state_waits(facts: Facts) -> bool:
+    row, spec = facts.row, facts.market.spec
+    if row is None or spec is None or row.state is not TradingState.HALTED:
+        return False
+    return row.requested_state is not trading_state(spec.state)
 
 
 def _matcher(facts: Facts) -> Condition:

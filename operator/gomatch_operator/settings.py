@@ -59,12 +59,23 @@ class Broker(Server):
     )
     vhost: str = Field(default="/", description="The one in `url`.")
 
+    @field_validator("management_url")
+    @classmethod
+    def _check_management_url(cls, url: str) -> str:
+        """Conditions and Events name it."""
+        check_url(url, ("http", "https"))
+        if "@" in url:
+            raise ValueError("managementUrl has a user or password: they belong into the Secret")
+        return url
+
 
 _SCHEMES: Mapping[str, Sequence[str]] = {
     "postgres": ("postgresql", "postgres"),
     "rabbitmq": ("amqp", "amqps"),
     "redis": ("redis", "rediss"),
 }
+_CREDENTIALS = frozenset(("user", "username", "password", "sslpassword", "ssl_password"))
+"""Query parameters that the drivers know."""
 _SECRETS = frozenset(
     f"GOMATCH_{name.upper()}"
     for name, field in Settings.model_fields.items()
@@ -84,7 +95,7 @@ class Servers(_Section):
         """The URL goes into ConfigMaps."""
         check_url(server.url, _SCHEMES[str(info.field_name)])
         address, _, query = server.url.partition("?")
-        if "@" in address or {"user", "password", "username"} & parse_qs(query).keys():
+        if "@" in address or _CREDENTIALS & parse_qs(query).keys():
             raise ValueError("url has a user or password: they belong into the Secret")
         return server
 

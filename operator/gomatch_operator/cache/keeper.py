@@ -67,6 +67,9 @@ class MirrorKeeper:
             )
             if asked:
                 self._wanted.add(row.symbol)
+            elif not self._stale.rebuilding(row.symbol):
+                # It came into step before anybody could ask.
+                self._wanted.discard(row.symbol)
             if asked or before != self._stale.rebuilding(row.symbol):
                 changed.add(row.symbol)
         return changed

@@ -150,7 +150,11 @@ def _apart(market: Market) -> dict[str, Any]:
 
 def _tolerations(given: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A matcher leaves a lost node soon, unless its Market tolerates that node by itself."""
-    named = {toleration.get("key") for toleration in given}
+    named = {
+        toleration.get("key")
+        for toleration in given
+        if toleration.get("effect") in (None, "", "NoExecute")
+    }
     return [
         {
             "key": key,

@@ -98,8 +98,8 @@ class QueueKeeper:
             inventory = self._inventory
             assert inventory is not None
             plan = self._reconciler.plan(desired, inventory, known=known)
-            if plan.foreign or any(action.verb in ("replace", "delete") for action in plan.actions):
-                # Nothing is deleted, and nobody accused, on the word of an old list.
+            if plan.foreign or any(_needs_fresh(action) for action in plan.actions):
+                # The list may be of before what was written meanwhile.
                 fresh = await self._reconciler.observe_one(symbol)
                 plan = self._reconciler.plan(desired, fresh, known=known)
             if plan.foreign:
@@ -159,6 +159,11 @@ class QueueKeeper:
         self._outages.failed("RabbitMQ", fault)
         outage = self._outages.outage("RabbitMQ")
         return QueueResult(fault=outage, doubt=None if outage else fault, retry=True)
+
+
+def _needs_fresh(action: Action) -> bool:
+    """Nothing is deleted, and nobody accused, on the word of an old list."""
+    return action.drift or action.verb in ("replace", "delete")
 
 
 def broker_fault(error: BrokerError) -> Fault:

@@ -1,7 +1,9 @@
 """Keeps a market's claim, definition and requested state in PostgreSQL as its Market has them.
 
 A state is asked for once, when the Market asks for another than the operator entered last. What the
-engine or the command line does to the market in between is therefore never undone from here.
+engine or the command line does to the market in between is therefore never undone from here. A halt
+of theirs outlasts a change of the state, too, which may have been asked for before it: that is
+entered when the halt ends.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gomatch.engine import TradingState
+from gomatch.engine import Reason, TradingState
 from gomatch.errors import (
     BacklogFull,
     ClaimHeld,
@@ -69,7 +71,8 @@ class StoreReconciler:
                 _action("enter", "definition", symbol, "the Market has another", wanted, row)
             )
         resume = wanted.resume is not None and wanted.resume != row.resume
-        if row.requested_state is not wanted.state or resume:
+        asked = row.requested_state is not wanted.state and not _would_end_a_halt(wanted.state, row)
+        if asked or resume:
             why = (
                 f"asked to resume: {wanted.resume}"
                 if resume
@@ -105,6 +108,13 @@ class StoreReconciler:
                 resume=wanted.resume,
                 backlog_limit=self._backlog_limit,
             )
+
+
+def _would_end_a_halt(state: TradingState, row: ClaimedMarket) -> bool:
+    """One that the operator did not ask for. Closing the market is no way to go on trading."""
+    halted = row.state is TradingState.HALTED and row.state_reason is not Reason.REQUESTED
+    goes_on = state not in (TradingState.HALTED, TradingState.CLOSED)
+    return halted and goes_on and row.requested_state is not TradingState.HALTED
 
 
 def store_fault(error: GomatchError) -> tuple[Fault, bool]:

@@ -24,11 +24,32 @@ def with_postgres(url: str) -> dict[str, Any]:
         "postgresql://me:hunter2@postgres/gomatch",
         "postgresql://me@postgres/gomatch",
         "postgresql://postgres/gomatch?password=hunter2",
+        "postgresql://postgres/gomatch?sslpassword=hunter2",
     ],
 )
 def test_an_address_with_credentials_is_refused_without_repeating_them(url: str) -> None:
     with pytest.raises(ValidationError, match="they belong into the Secret") as refused:
         example_settings(with_postgres(url))
+
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://me:hunter2@rabbitmq:15672", "belong into the Secret"),
+        ("rabbitmq:15672", "must begin with http://"),
+        ("amqp://rabbitmq:5672", "must begin with http://"),
+    ],
+)
+def test_an_address_of_the_management_api_that_cannot_be_used_is_refused(
+    url: str, why: str
+) -> None:
+    servers = PLAIN_SETTINGS["servers"]
+    broker = {**servers["rabbitmq"], "managementUrl": url}
+
+    with pytest.raises(ValidationError, match=why) as refused:
+        example_settings({**PLAIN_SETTINGS, "servers": {**servers, "rabbitmq": broker}})
 
     assert "hunter2" not in str(refused.value)
 

@@ -188,6 +188,25 @@ def test_pods_are_restricted(spec: dict[str, Any], config: OperatorSettings) -> 
     }
 
 
+def test_a_lost_node_is_left_soon_unless_the_market_stays_on_it_by_itself() -> None:
+    def seconds(*tolerations: dict[str, Any]) -> dict[str, int | None]:
+        market = example_market({**PLAIN_SPEC, "matcher": {"tolerations": list(tolerations)}})
+        *_, pods = desired(market, example_settings(), image="matcher:1").objects
+        return {
+            each["key"]: each.get("tolerationSeconds")
+            for each in pods.body["spec"]["template"]["spec"]["tolerations"]
+            if each.get("effect") == "NoExecute"
+        }
+
+    not_ready = "node.kubernetes.io/not-ready"
+    soon = {not_ready: 10, "node.kubernetes.io/unreachable": 10}
+    own = {"key": not_ready, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 60}
+    assert seconds() == soon
+    assert seconds(own) == {**soon, not_ready: 60}
+    # To be scheduled on such a node is not to stay on it.
+    assert seconds({"key": not_ready, "operator": "Exists", "effect": "NoSchedule"}) == soon
+
+
 def test_a_market_runs_its_own_image_rather_than_the_installations() -> None:
     own = example_market({**PLAIN_SPEC, "matcher": {"image": "own:1"}})
     plain = example_market()
