@@ -160,7 +160,7 @@ class Deletion:
         the namespace goes, the operator's rights in it may have gone before."""
         if market.spec is None:
             return True
-        kept = await self._parts.cluster.keep(market)
+        kept = await self._parts.cluster.keep(market, handled=True)
         return kept.fault is None or kept.fault.reason not in ("NamespaceTerminating", "Forbidden")
 
     async def _pods_end(self, market: Market) -> bool:

@@ -94,8 +94,8 @@ class MarketSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Market(msgspec.Struct, frozen=True, kw_only=True):
-    """``spec`` is None when it cannot be read: then ``problem`` says why. ``status`` is as last
-    seen by the watch."""
+    """``spec`` is None when it cannot be read: then ``problem`` says why. ``status`` is as of
+    ``status_version``: what the operator wrote may be newer than all else."""
 
     key: MarketKey
     uid: str
@@ -111,6 +111,7 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
     spec: MarketSpec | None
     problem: str = ""
     status: Mapping[str, Any]
+    status_version: str = ""
 
     @property
     def paused(self) -> bool:
@@ -150,6 +151,7 @@ def read_market(body: Mapping[str, Any]) -> Market:
         spec=spec,
         problem=problem,
         status=body.get("status") or {},
+        status_version=metadata.get("resourceVersion", ""),
     )
 
 

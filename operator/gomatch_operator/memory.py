@@ -6,15 +6,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gomatch.store import ClaimedMarket
+from gomatch_operator import conditions as c
 from gomatch_operator.market import Market, MarketKey
 
 
 @dataclass(slots=True)
 class MarketMemory:
-    """``claimed``: the claim was this Market's when PostgreSQL last answered. ``queued``: the
-    length with which the queue stood as it should. ``seen``: see `signature`."""
+    """``claimed``: the claim was this Market's when PostgreSQL last answered. ``carried_out``: the
+    generation for which all its objects were last written. ``queued``: the length with which the
+    queue stood as it should. ``seen``: see `signature`."""
 
     uid: str
+    carried_out: int | None = None
     claimed: bool = False
     queued: int | None = None
     seen: tuple[object, ...] | None = None
@@ -33,9 +36,9 @@ class Memories:
             # After a restart of the operator the status is what is left of its memory.
             claim = market.status.get("claim") or {}
             claimed = claim.get("installation") == self._installation
-            handled = market.status.get("observedGeneration") == market.generation
             memory = self._memories[market.key] = MarketMemory(market.uid, claimed=claimed)
-            if claimed and handled and market.spec is not None:
+            if claimed and _carried_out(market) and market.spec is not None:
+                memory.carried_out = market.generation
                 memory.queued = market.spec.queue.max_length
         return memory
 
@@ -48,6 +51,27 @@ class Memories:
         """Returns the uid of the Market that had this key."""
         memory = self._memories.pop(key, None)
         return None if memory is None else memory.uid
+
+
+def _carried_out(market: Market) -> bool:
+    """Whether its spec, as it is now, was more than looked at before, by its status."""
+    handled: bool = market.status.get("observedGeneration") == market.generation
+    said = {
+        each.get("type"): (each.get("status"), each.get("reason"))
+        for each in market.status.get("conditions") or ()
+    }
+
+    def says(type_: str, status: str) -> bool:
+        return said.get(type_, ("", ""))[0] == status
+
+    only_looked_at = (
+        says(c.RECONCILIATION_PAUSED, "True")
+        or says(c.CONFLICT, "True")
+        or says(c.SPEC_VALID, "False")
+        # Not by PostgreSQL, so the API server refused something.
+        or (says(c.STORE_READY, "True") and said.get(c.PROGRESSING) == ("False", "Blocked"))
+    )
+    return handled and not only_looked_at
 
 
 def signature(row: ClaimedMarket) -> tuple[object, ...]:

@@ -179,6 +179,7 @@ class MarketReconciler:
             # What the pods say of the servers would be told twice.
             facts.unknown.add(c.MATCHER_AVAILABLE)
         if not facts.claimed:
+            facts.deployment = parts.cluster.look(market.key)
             return stored.retry
         length = spec.queue.max_length
         queued = await parts.queue.keep(spec.symbol, length, known=memory.queued == length)
@@ -191,7 +192,10 @@ class MarketReconciler:
             facts.unknown.add(c.QUEUE_READY)
         if queued.conflict is not None:
             facts.conflict = queued.conflict
-        kept = await parts.cluster.keep(market)
+        handled = memory.carried_out == market.generation
+        kept = await parts.cluster.keep(market, handled=handled)
+        if kept.complete:
+            memory.carried_out = market.generation
         facts.deployment, facts.cluster_fault = kept.deployment, kept.fault
         facts.rollout = kept.rollout
         facts.conflict = kept.conflict or facts.conflict

@@ -86,10 +86,14 @@ class Rollouts:
         if observed and settled and deployment.total <= deployment.updated:
             self._leave(key)
 
-    def forget(self, key: MarketKey) -> None:
-        """It is gone, or about to be."""
+    def withdraw(self, key: MarketKey) -> None:
+        """It waits no more, as nobody carries its spec out now: others go before it."""
         self._pending.pop(key, None)
         self._held.pop(key, None)
+
+    def forget(self, key: MarketKey) -> None:
+        """It is gone, or about to be."""
+        self.withdraw(key)
         if key in self._rolling:
             self._leave(key)
 

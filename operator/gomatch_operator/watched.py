@@ -108,7 +108,7 @@ class Watched:
         """What a watch or the answer to a write says; the older of the two is dropped. What is
         ``listed`` anew counts, whatever its age: a restored etcd starts from older versions."""
         known = self.owned.get(owned.key)
-        if known is None or listed or not _is_older(owned, known):
+        if known is None or listed or not is_older(owned.resource_version, known.resource_version):
             self.owned[owned.key] = owned
             self.vanished.discard(owned.key)
 
@@ -128,7 +128,9 @@ class Watched:
         changed meanwhile would be no news any more when that tells of it."""
         known = self.markets.get(written.key)
         if known is not None and known.uid == written.uid:
-            self.markets[written.key] = replace(known, status=written.status)
+            self.markets[written.key] = replace(
+                known, status=written.status, status_version=written.resource_version
+            )
 
     def drop_market(self, key: MarketKey) -> None:
         self.markets.pop(key, None)
@@ -150,8 +152,7 @@ class Watched:
         )
 
 
-def _is_older(one: OwnedObject, other: OwnedObject) -> bool:
-    """Resource versions of one kind are numbers that grow, in API servers on etcd."""
-    if one.resource_version.isdecimal() and other.resource_version.isdecimal():
-        return int(one.resource_version) < int(other.resource_version)
-    return False
+def is_older(version: str, than: str) -> bool:
+    """Of resource versions, which Kubernetes documents as numbers that grow, as of 1.35; anything
+    else is taken for newer."""
+    return version.isdecimal() and than.isdecimal() and int(version) < int(than)

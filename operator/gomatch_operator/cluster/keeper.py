@@ -39,6 +39,11 @@ class ClusterResult:
     restored: tuple[tuple[str, str], ...] = ()
     retry: bool = False
 
+    @property
+    def complete(self) -> bool:
+        """All was written that was to be, but for what waits for a rollout."""
+        return self.fault is None and self.conflict is None and not self.retry
+
 
 class ClusterKeeper:
     def __init__(
@@ -64,7 +69,12 @@ class ClusterKeeper:
         return None if owned is None else owned.replicas
 
     def look(self, key: MarketKey) -> DeploymentStatus | None:
-        """The same, noted as how far a rollout is."""
+        """The same, of a Market whose spec is not carried out now: it takes no turn in a rollout,
+        and ends the one that it has."""
+        self._rollouts.withdraw(key)
+        return self._note_progress(key)
+
+    def _note_progress(self, key: MarketKey) -> DeploymentStatus | None:
         known = self._watched.owned.get(deployment_key(key))
         current = None if known is None else known.replicas
         self._rollouts.look(key, current, generation=0 if known is None else known.generation)
@@ -77,20 +87,24 @@ class ClusterKeeper:
             if current is not None:
                 self._rollouts.resume(market, current)
 
-    async def keep(self, market: Market) -> ClusterResult:
-        """Raises ClusterUnavailable, LeadershipLost, and ConfigurationError for a spec that
+    async def keep(self, market: Market, *, handled: bool) -> ClusterResult:
+        """``handled``: this generation of the Market was carried out before, so what now is to be
+        another comes from the operator's settings.
+
+        Raises ClusterUnavailable, LeadershipLost, and ConfigurationError for a spec that
         cannot be read."""
         assert market.spec is not None
         own = market.spec.matcher.image
         image, rollout = self._rollouts.image_for(
-            market.key, own=own, current=self._image(market, self.look(market.key))
+            market.key, own=own, current=self._image(market, self._note_progress(market.key))
         )
         wanted = desired(market, self._settings, image=chosen_image(market.spec, image))
         plan = self._reconciler.plan(wanted, self._watched)
-        if rollout is None and _by_settings(market, plan):
-            rollout = self._rollouts.admit(market.key)
-        if rollout is not None:
-            plan = list(self._without_held(market, plan))
+        if handled:
+            if rollout is None and any(map(_rolls, plan)):
+                rollout = self._rollouts.admit(market.key)
+            if rollout is not None:
+                plan = list(self._without_held(market, plan))
         done: list[Action] = []
         fault: Fault | None = None
         conflict: Fault | None = None
@@ -125,7 +139,7 @@ class ClusterKeeper:
             known = self._watched.owned.get(
                 ObjectKey(action.kind, market.key.namespace, action.name)
             )
-            if known is None or not _replaces_pods(market, action):
+            if known is None or not _replaces_pods(action):
                 yield action
             elif not self._rollouts.held(market.key, action.kind, known.actual_hash):
                 yield replace(action, why="somebody changed it", drift=True)
@@ -138,20 +152,15 @@ class ClusterKeeper:
         return market.status.get("image") or deployment.image
 
 
-def _replaces_pods(market: Market, action: Action) -> bool:
-    """What is planned only as the operator's settings are others than before, and new pods would
-    show. A Market's own change is told by a generation that its status has not seen."""
-    handled = market.status.get("observedGeneration") == market.generation
+def _replaces_pods(action: Action) -> bool:
+    """What is to be another, and not only put back, and new pods would show."""
     return (
-        handled
-        and action.verb == "apply"
-        and not action.drift
-        and action.kind in ("Deployment", "ConfigMap")
+        action.verb == "apply" and not action.drift and action.kind in ("Deployment", "ConfigMap")
     )
 
 
-def _by_settings(market: Market, plan: Sequence[Action]) -> bool:
-    return any(action.kind == "Deployment" and _replaces_pods(market, action) for action in plan)
+def _rolls(action: Action) -> bool:
+    return action.kind == "Deployment" and _replaces_pods(action)
 
 
 def deployment_key(key: MarketKey) -> ObjectKey:

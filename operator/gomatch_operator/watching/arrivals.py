@@ -6,8 +6,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from gomatch_operator.market import Market, MarketKey
-from gomatch_operator.watched import ObjectKey, OwnedObject, PodSummary, Watched
+from gomatch_operator.watched import ObjectKey, OwnedObject, PodSummary, Watched, is_older
 from gomatch_operator.watching.watch import CanaryBeat, Heard
 from gomatch_operator.work import KeyedQueue
 
@@ -62,6 +64,11 @@ class Arrivals:
             self.forget_market(market.key)
             return
         before = self._watched.markets.get(market.key)
+        if before is not None and before.uid == market.uid and not listed:
+            if is_older(market.resource_version, before.resource_version):
+                return
+            if is_older(market.resource_version, before.status_version):
+                market = replace(market, status=before.status, status_version=before.status_version)
         self._watched.markets[market.key] = market
         if before is None or _asked(before) != _asked(market):
             self._queue.add(market.key, urgent=not listed)
@@ -78,15 +85,14 @@ class Arrivals:
 
     def _pod(self, pod: PodSummary, *, gone: bool) -> None:
         key = MarketKey(pod.namespace, pod.market)
-        pods = self._watched.pods.setdefault(key, {})
-        before = pods.get(pod.name)
+        before = self._watched.pods.get(key, {}).get(pod.name)
         if gone:
             if before is not None and before.uid == pod.uid:
                 self.forget_pod(key, pod.name)
             return
-        if before is not None and _older(pod.resource_version, before.resource_version):
+        if before is not None and is_older(pod.resource_version, before.resource_version):
             return
-        pods[pod.name] = pod
+        self._watched.pods.setdefault(key, {})[pod.name] = pod
         if before is None or _told(before) != _told(pod):
             self._queue.add(key, urgent=True)
 
@@ -124,9 +130,3 @@ def _told(found: OwnedObject | PodSummary) -> object:
         found.unschedulable,
         found.restarts,
     )
-
-
-def _older(version: str, than: str) -> bool:
-    """Kubernetes documents resource versions as numbers that grow, as of 1.35; anything else is
-    taken for newer."""
-    return version.isdecimal() and than.isdecimal() and int(version) < int(than)

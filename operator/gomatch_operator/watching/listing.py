@@ -103,17 +103,21 @@ class Listing:
             self.changed.set()
 
     async def forget_gone(self) -> None:
-        """Drop what the watches know and the API server does not. Raises ClusterError."""
-        for market in await self._gone_markets():
-            if await self._missing(names.KIND, market.namespace, market.name):
-                self._arrivals.forget_market(market)
-        for key in await self._gone_objects():
-            known = self._watched.owned.get(key)
-            if known is not None and await self._missing(*key):
-                self._arrivals.forget_owned(key, known.uid)
-        for market, name in await self._gone_pods():
-            if await self._missing("Pod", market.namespace, name):
-                self._arrivals.forget_pod(market, name)
+        """Drop what the watches know and the API server does not, unless it was made anew while
+        that was found out. Raises ClusterError."""
+        for key in await self._gone_markets():
+            market = self._watched.markets.get(key)
+            missing = await self._missing(names.KIND, key.namespace, key.name)
+            now = self._watched.markets.get(key)
+            if missing and market is not None and now is not None and now.uid == market.uid:
+                self._arrivals.forget_market(key)
+        for object_key in await self._gone_objects():
+            known = self._watched.owned.get(object_key)
+            if known is not None and await self._missing(*object_key):
+                self._arrivals.forget_owned(object_key, known.uid)
+        for key, name in await self._gone_pods():
+            if await self._missing("Pod", key.namespace, name):
+                self._arrivals.forget_pod(key, name)
 
     @property
     def _served(self) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gomatch.engine import Reason, TradingState
+from gomatch_operator import conditions as c
 from gomatch_operator.market import read_market
 from gomatch_operator.memory import Memories, signature
 from tests.fixtures.example_facts import example_row
@@ -55,6 +56,7 @@ def test_the_status_is_what_a_restarted_operator_remembers() -> None:
 
     assert memories.of(ours).claimed
     assert memories.of(ours).queued == 100_000
+    assert memories.of(ours).carried_out == ours.generation
     assert not others.of(ours).claimed
 
 
@@ -69,3 +71,30 @@ def test_what_was_seen_is_remembered_until_the_market_is_forgotten() -> None:
     assert memories.forget(market.key) == market.uid
     assert memories.of(market).seen is None
     assert memories.forget(example_market(name="unknown").key) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "carried_out"),
+    [
+        ([(c.RECONCILIATION_PAUSED, "True", "Paused")], None),
+        ([(c.CONFLICT, "True", "ForeignObject")], None),
+        ([(c.SPEC_VALID, "False", "CrdTooOld")], None),
+        ([(c.STORE_READY, "True", "InStep"), (c.PROGRESSING, "False", "Blocked")], None),
+        ([(c.STORE_READY, "False", "StoreUnavailable"), (c.PROGRESSING, "False", "Blocked")], 1),
+        ([(c.STORE_READY, "True", "InStep"), (c.PROGRESSING, "True", "RolloutPending")], 1),
+    ],
+    ids=lambda value: value[-1][-1] if isinstance(value, list) else "",
+)
+def test_a_spec_that_was_only_looked_at_is_not_taken_for_carried_out(
+    said: list[tuple[str, str, str]], carried_out: int | None
+) -> None:
+    status = {
+        "claim": {"installation": "test"},
+        "observedGeneration": 1,
+        "conditions": [
+            {"type": type_, "status": status, "reason": reason} for type_, status, reason in said
+        ],
+    }
+    market = read_market({**market_body(), "status": status})
+
+    assert Memories(installation="test").of(market).carried_out == carried_out

@@ -136,3 +136,14 @@ def test_a_markets_own_change_takes_no_place() -> None:
     rolling.image_for(MARKETS[0], own=OWN, current=OLD)
     rolling.look(MARKETS[0], under_way(OWN), generation=2)
     assert rolling.image_for(MARKETS[1], own="", current=OLD) == (NEW, None)
+
+
+def test_those_that_wait_no_more_do_not_take_the_turn_of_others() -> None:
+    woken: list[MarketKey] = []
+    rolling = rollouts(Clock(), at_once=1, woken=woken)
+    for key in MARKETS[:3]:
+        rolling.image_for(key, own="", current=OLD)
+    rolling.withdraw(MARKETS[1])
+    rolling.look(MARKETS[0], settled(NEW), generation=2)
+
+    assert woken == [MARKETS[2]]

@@ -3,71 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
-from kubernetes.aio.client import ApiClient, Configuration
 
-from gomatch_operator.cluster.api import Body, ClusterApi
 from gomatch_operator.cluster.reconciler import ClusterReconciler
 from gomatch_operator.desired import Desired, desired
 from gomatch_operator.errors import ObjectChanged, ObjectInvalid
 from gomatch_operator.watched import ObjectKey, Watched
 from tests.fixtures.example_markets import PLAIN_SPEC, example_market, example_settings
+from tests.fixtures.memory_cluster import MemoryApi
 
 MARKET = example_market()
 WANTED = desired(MARKET, example_settings(), image="gomatch-matcher:1")
-
-
-class MemoryApi(ClusterApi):
-    """Keeps objects as they are written. It has no manager of fields: ``apply`` adds to maps."""
-
-    def __init__(self) -> None:
-        super().__init__(ApiClient(Configuration()), timeout=1)
-        self.objects: dict[ObjectKey, dict[str, Any]] = {}
-        self.writes: list[str] = []
-        self.webhook: dict[str, Any] = {}
-        """Fields of the spec that are set whatever is written."""
-        self.conflicts = 0
-        """Updates that are refused, as the object has been changed meanwhile."""
-        self.refusal: Exception | None = None
-        """Of every change to what is there."""
-
-    async def get(self, kind: str, namespace: str, name: str) -> dict[str, Any]:
-        return self.objects[ObjectKey(kind, namespace, name)]
-
-    async def create(self, kind: str, namespace: str, body: Body) -> dict[str, Any]:
-        return self._keep("create", ObjectKey(kind, namespace, body["metadata"]["name"]), body)
-
-    async def apply(self, kind: str, namespace: str, name: str, body: Body) -> dict[str, Any]:
-        if self.refusal is not None:
-            raise self.refusal
-        key = ObjectKey(kind, namespace, name)
-        before = self.objects[key]
-        merged = {**body, "spec": {**before.get("spec", {}), **body.get("spec", {})}}
-        return self._keep("apply", key, merged)
-
-    async def replace(self, kind: str, namespace: str, name: str, body: Body) -> dict[str, Any]:
-        if self.refusal is not None:
-            raise self.refusal
-        if self.conflicts:
-            self.conflicts -= 1
-            self.writes.append("refused")
-            raise ObjectChanged("changed meanwhile", status=409)
-        return self._keep("replace", ObjectKey(kind, namespace, name), body)
-
-    async def delete(self, kind: str, namespace: str, name: str, **options: Any) -> None:
-        del options
-        self.writes.append("delete")
-        del self.objects[ObjectKey(kind, namespace, name)]
-
-    def _keep(self, verb: str, key: ObjectKey, body: Body) -> dict[str, Any]:
-        self.writes.append(verb)
-        version = str(len(self.writes))
-        metadata = {"uid": f"uid-{key.kind}", **body["metadata"], "resourceVersion": version}
-        spec = {**body.get("spec", {}), **(self.webhook if key.kind == "Service" else {})}
-        self.objects[key] = {**body, "metadata": metadata, "spec": spec}
-        return self.objects[key]
 
 
 DEPLOYMENT = ObjectKey("Deployment", "venue", "btc-usdt-matcher")

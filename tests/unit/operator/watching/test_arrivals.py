@@ -90,6 +90,38 @@ async def test_a_status_of_our_own_is_no_news(place: Place) -> None:
     assert place.watched.markets[KEY].resource_version == "9"
 
 
+async def test_an_older_word_on_a_market_is_dropped(place: Place) -> None:
+    place.hear(changed_market(resourceVersion="9", finalizers=[names.FINALIZER]))
+    await place.looked_at()
+    place.hear(changed_market(resourceVersion="7"))
+
+    assert place.watched.markets[KEY].has_finalizer
+    assert await place.looked_at() == []
+    # A restored etcd counts from older versions, and so may another Market of the name.
+    place.hear(changed_market(resourceVersion="3"), listed=True)
+    assert not place.watched.markets[KEY].has_finalizer
+    place.hear(changed_market(resourceVersion="2", uid="another"))
+    assert place.watched.markets[KEY].uid == "another"
+
+
+async def test_a_status_that_was_written_is_not_taken_back_by_what_comes_from_before_it(
+    place: Place,
+) -> None:
+    def market(version: str, epoch: int) -> Market:
+        body = market_body()
+        body["metadata"]["resourceVersion"] = version
+        return read_market({**body, "status": {"epoch": epoch}})
+
+    place.hear(market("5", 1))
+    place.watched.keep_status(market("8", 2))
+    place.hear(market("7", 1))
+    assert place.watched.markets[KEY].status == {"epoch": 2}
+    assert place.watched.markets[KEY].resource_version == "7"
+
+    place.hear(market("9", 3))
+    assert place.watched.markets[KEY].status == {"epoch": 3}
+
+
 async def test_changes_go_before_what_is_only_listed(place: Place) -> None:
     place.hear(example_market(name="listed", uid="1"), listed=True)
     place.hear(example_market(name="changed", uid="2"))
@@ -187,6 +219,12 @@ async def test_an_older_word_on_a_pod_is_dropped(place: Place) -> None:
 
     assert await place.looked_at() == []
     assert place.watched.pods_of(KEY)[0].ready
+
+
+async def test_the_end_of_an_unknown_pod_leaves_nothing_behind(place: Place) -> None:
+    place.hear(example_pod(), gone=True)
+
+    assert place.watched.pods == {}
 
 
 async def test_a_pod_that_is_gone_is_forgotten(place: Place) -> None:

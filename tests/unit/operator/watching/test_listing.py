@@ -12,9 +12,9 @@ from kubernetes.aio.client import ApiClient, Configuration
 from gomatch_operator import names
 from gomatch_operator.cluster.api import ClusterApi
 from gomatch_operator.errors import ClusterUnavailable, Forbidden, ObjectMissing
-from gomatch_operator.market import MarketKey
+from gomatch_operator.market import MarketKey, read_market
 from gomatch_operator.watched import ObjectKey, Watched
-from gomatch_operator.watching import Arrivals, Listing
+from gomatch_operator.watching import Arrivals, Heard, Listing
 from gomatch_operator.work import KeyedQueue
 from tests.fixtures.example_markets import market_body
 
@@ -56,6 +56,8 @@ class MemoryApi(ClusterApi):
         self.undiscovered = 0
         """So often the kind is not told of."""
         self.namespaces: set[str] = set()
+        self.meanwhile: Callable[[], None] = lambda: None
+        """What happens before the answer to a get arrives."""
 
     async def list(
         self,
@@ -78,6 +80,7 @@ class MemoryApi(ClusterApi):
         try:
             return self.objects[ObjectKey(kind, namespace, name)]
         except KeyError:
+            self.meanwhile()
             raise ObjectMissing("gone") from None
 
     async def discoverable(self, kind: str) -> bool:
@@ -197,6 +200,17 @@ async def test_what_went_unheard_is_forgotten_and_its_market_looked_at(
     }
     assert known == {MARKET, DEPLOYMENT, POD} - {gone}
     assert await place.looked_at() == [MarketKey("venue", "btc-usdt")]
+
+
+async def test_a_market_that_was_made_anew_while_it_was_looked_for_stays(place: Place) -> None:
+    await place.listing.begin()
+    del place.api.objects[MARKET]
+    anew = market_body()
+    anew["metadata"]["uid"] = "another"
+    place.api.meanwhile = lambda: place.arrivals(Heard(read_market(anew), listed=False, gone=False))
+    await place.listing.forget_gone()
+
+    assert [market.uid for market in place.watched.markets.values()] == ["another"]
 
 
 async def test_what_a_list_leaves_out_but_is_there_stays(place: Place) -> None:
