@@ -56,8 +56,8 @@ class Memories:
 def _carried_out(market: Market) -> bool:
     """Whether its spec, as it is now, was more than looked at before, by its status."""
     handled: bool = market.status.get("observedGeneration") == market.generation
-    said = {
-        each.get("type"): (each.get("status"), each.get("reason"))
+    said: dict[str, tuple[str, str]] = {
+        each.get("type", ""): (each.get("status", ""), each.get("reason", ""))
         for each in market.status.get("conditions") or ()
     }
 

@@ -19,9 +19,9 @@ from gomatch_operator import conditions as c
 from gomatch_operator import names
 from gomatch_operator.cache.keeper import MirrorKeeper
 from gomatch_operator.cluster.api import ClusterApi
-from gomatch_operator.cluster.keeper import ClusterKeeper
+from gomatch_operator.cluster.keeper import ClusterKeeper, cluster_fault
 from gomatch_operator.deletion import Deletion
-from gomatch_operator.errors import ClusterError, ObjectChanged, ObjectMissing
+from gomatch_operator.errors import ClusterError, ClusterUnavailable, ObjectChanged, ObjectMissing
 from gomatch_operator.evaluate import Facts, conditions_of
 from gomatch_operator.events import Events
 from gomatch_operator.fault_points import Checkpoint, no_checkpoint
@@ -105,18 +105,15 @@ class MarketReconciler:
             return await self._delete(market, memory)
         facts = Facts(market=market, paused=market.paused, claimed=memory.claimed)
         facts.spec_fault = self._spec_fault(market)
-        retry = False
-        if market.paused:
-            await self._look(market, memory, facts)
-        elif facts.spec_fault is None:
+        if market.paused or facts.spec_fault is not None:
+            retry = await self._look(market, memory, facts)
+        else:
             if not market.has_finalizer:
                 market = await self._add_finalizer(market)
                 self._parts.checkpoint("finalizer_added")
                 facts.market = market
             retry = await self._keep(market, memory, facts)
-        else:
-            await self._look(market, memory, facts)
-        await self._pods(facts)
+        retry = await self._pods(facts) or retry
         await self._tell(facts)
         return Outcome(again_in=self._again_in(facts, memory), incomplete=retry)
 
@@ -151,18 +148,27 @@ class MarketReconciler:
         self._parts.watched.markets[market.key] = market
         return market
 
-    async def _look(self, market: Market, memory: MarketMemory, facts: Facts) -> None:
-        """Without changing anything: a paused Market, or one whose spec cannot be carried out."""
+    async def _look(self, market: Market, memory: MarketMemory, facts: Facts) -> bool:
+        """Without changing anything: a paused Market, or one whose spec cannot be carried out.
+        Returns whether another look is worth it."""
         parts = self._parts
-        if market.spec is not None:
-            stored = await parts.store.look(market.spec.symbol)
-            facts.row, facts.store_fault = stored.row, stored.fault
-            if stored.doubt is not None:
-                _doubt_store(facts, stored.doubt)
-            elif stored.fault is None:
-                memory.claimed = facts.claimed = _is_claimed(market, facts)
-            facts.depth, facts.consumers = parts.queue.figures(market.spec.symbol)
         facts.deployment = parts.cluster.look(market.key)
+        if market.spec is None:
+            return False
+        symbol = market.spec.symbol
+        stored = await parts.store.look(self._wanted(market))
+        facts.row, facts.store_fault, facts.conflict = stored.row, stored.fault, stored.conflict
+        if stored.doubt is not None:
+            _doubt_store(facts, stored.doubt)
+        elif stored.fault is None:
+            memory.claimed = facts.claimed = _is_claimed(market, facts)
+        if facts.claimed:
+            queued, mirrored = parts.queue.told(symbol), parts.mirror.told(symbol)
+            facts.queue_fault, facts.cache_fault = queued.fault, mirrored.fault
+            facts.depth, facts.consumers = queued.depth, queued.consumers
+            if mirrored.unknown:
+                facts.unknown.add(c.CACHE_READY)
+        return stored.retry
 
     async def _keep(self, market: Market, memory: MarketMemory, facts: Facts) -> bool:
         """Returns whether something is worth another try."""
@@ -227,19 +233,24 @@ class MarketReconciler:
     def _owner(self, market: Market) -> ClaimOwner:
         return owner_of(market, self._parts.settings.installation)
 
-    async def _pods(self, facts: Facts) -> None:
+    async def _pods(self, facts: Facts) -> bool:
+        """Returns whether something is worth another try."""
         parts = self._parts
         facts.pods = parts.watched.pods_of(facts.market.key)
         if facts.paused or facts.market.deleting:
-            return
+            return False
         try:
             if facts.leader:
                 await mark_roles(parts.api, facts.pods, leader=facts.leader)
             elif facts.pods:
                 patience = int((time.time() - _MOUNT_PATIENCE) * 1_000_000)
                 facts.mount_problem = await mount_problem(parts.api, facts.pods, before=patience)
+        except ClusterUnavailable:
+            raise
         except ClusterError as error:
-            facts.cluster_fault = facts.cluster_fault or Fault("ClusterRefused", str(error))
+            facts.cluster_fault = facts.cluster_fault or cluster_fault(error)
+            return True
+        return False
 
     async def _tell(self, facts: Facts) -> None:
         """Conditions and status, then an Event for what turned."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gomatch.store import ClaimedMarket
 from gomatch_operator.actions import Action
@@ -79,17 +79,21 @@ class MirrorKeeper:
         due = [at for row in rows if (at := self._stale.due_at(row.symbol)) is not None]
         return max(0.0, min(due) - self._clock()) if due else None
 
-    def keep(self, symbol: str) -> MirrorResult:
+    def told(self, symbol: str) -> MirrorResult:
+        """What CacheReady says, and nothing to ask for."""
         if outage := self._outages.outage("Redis"):
             return MirrorResult(fault=outage)
-        request = None
-        if symbol in self._wanted:
-            self._wanted.discard(symbol)
-            request = self._stale.plan(symbol)
         if self._stale.rebuilding(symbol):
             why = "The mirror is missing or behind; its leader was asked to write it anew."
-            return MirrorResult(fault=Fault("Rebuilding", why), request=request)
-        return MirrorResult(request=request, unknown=self._outages.suspected("Redis"))
+            return MirrorResult(fault=Fault("Rebuilding", why))
+        return MirrorResult(unknown=self._outages.suspected("Redis"))
+
+    def keep(self, symbol: str) -> MirrorResult:
+        told = self.told(symbol)
+        if symbol not in self._wanted or self._outages.outage("Redis"):
+            return told
+        self._wanted.discard(symbol)
+        return replace(told, request=self._stale.plan(symbol))
 
     async def remove(self, symbol: str) -> None:
         """All keys of a market. Raises MirrorUnavailable, LeadershipLost."""

@@ -84,6 +84,12 @@ class QueueKeeper:
         row = self._inventory.queues.get(topology.queue_name(symbol))
         return (None, None) if row is None else (row.messages, row.consumers)
 
+    def told(self, symbol: str) -> QueueResult:
+        """What is known of a queue that nobody keeps now."""
+        depth, consumers = self.figures(symbol)
+        outage = self._outages.outage("RabbitMQ")
+        return QueueResult(fault=outage or self.shared_fault, depth=depth, consumers=consumers)
+
     async def keep(self, symbol: str, max_length: int, *, known: bool) -> QueueResult:
         """``known``: the queue stood as it should before."""
         if outage := self._outages.outage("RabbitMQ"):

@@ -11,7 +11,7 @@ from gomatch_operator.leadership import OperatorLeadership
 from gomatch_operator.market import Market, definition
 from gomatch_operator.outages import Fault, Outages
 from gomatch_operator.store.connection import ClaimsSource
-from gomatch_operator.store.reconciler import StoreReconciler, Wanted, store_fault
+from gomatch_operator.store.reconciler import StoreReconciler, Wanted, conflict, store_fault
 from gomatch_operator.watched import Watched
 
 _ROUNDS = 4
@@ -48,18 +48,18 @@ class StoreKeeper:
         self._leadership = leadership
         self._checkpoint = checkpoint
 
-    async def look(self, symbol: str) -> StoreResult:
+    async def look(self, wanted: Wanted) -> StoreResult:
         """Only what stands there."""
         if outage := self._outages.outage("PostgreSQL"):
             return StoreResult(fault=outage)
         try:
-            row = await self._reconciler.observe(symbol)
+            row = await self._reconciler.observe(wanted.symbol)
         except StoreUnavailable as error:
             return self._away(error)
         except StoreError as error:
             self._outages.worked("PostgreSQL")
             return StoreResult(fault=store_fault(error)[0], retry=True)
-        return StoreResult(row=row)
+        return StoreResult(row=row, conflict=None if row is None else conflict(wanted, row))
 
     async def keep(self, market: Market, wanted: Wanted) -> StoreResult:
         """Raises Fenced when a later operator has begun."""

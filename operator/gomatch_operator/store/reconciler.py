@@ -117,6 +117,20 @@ def _would_end_a_halt(state: TradingState, row: ClaimedMarket) -> bool:
     return halted and goes_on and row.requested_state is not TradingState.HALTED
 
 
+def conflict(wanted: Wanted, row: ClaimedMarket) -> Fault | None:
+    """Who has the symbol that the Market could not have as things stand; None when it could."""
+    holder = row.owner
+    if holder is None:
+        return Fault("ForeignMarket", f"market {row.symbol} was made by the command line")
+    if holder == wanted.owner or wanted.owner.recreated(holder):
+        return None
+    if row.held:
+        return Fault("HeldByAnother", f"{row.symbol} belongs to Market {holder}")
+    if wanted.adopt:
+        return None
+    return Fault("RetainedByAnother", f"{row.symbol} was retained when Market {holder} was deleted")
+
+
 def store_fault(error: GomatchError) -> tuple[Fault, bool]:
     """What an error of `apply` means to the Market, and whether it is a conflict with others.
 

@@ -1,0 +1,425 @@
+"""What one reconcile does, says and asks for, with its layers played."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from gomatch_operator import conditions as c
+from gomatch_operator import names
+from gomatch_operator.actions import Action
+from gomatch_operator.cache.keeper import MirrorKeeper, MirrorResult
+from gomatch_operator.cluster.api import Body, ClusterApi
+from gomatch_operator.cluster.keeper import ClusterKeeper, ClusterResult
+from gomatch_operator.deletion import Deletion, DeletionStep
+from gomatch_operator.errors import (
+    ClusterUnavailable,
+    Forbidden,
+    LeadershipLost,
+    ObjectChanged,
+    ObjectInvalid,
+)
+from gomatch_operator.events import Events
+from gomatch_operator.leadership import OperatorLeadership
+from gomatch_operator.market import Market, MarketKey, read_market
+from gomatch_operator.memory import Memories
+from gomatch_operator.metrics import OperatorMetrics
+from gomatch_operator.outages import Fault, Outages
+from gomatch_operator.queue.keeper import QueueKeeper, QueueResult
+from gomatch_operator.reconcile import MarketReconciler, ReconcilerParts
+from gomatch_operator.rollouts import Rollouts
+from gomatch_operator.status import StatusWriter
+from gomatch_operator.store import Wanted
+from gomatch_operator.store.keeper import StoreKeeper, StoreResult
+from gomatch_operator.watched import DeploymentStatus, Watched
+from gomatch_operator.work import Outcome
+from tests.fixtures.example_facts import example_pod, example_row
+from tests.fixtures.example_markets import PLAIN_SPEC, example_settings, market_body
+
+KEY = MarketKey("venue", "btc-usdt")
+LED = DeploymentStatus(image="matcher:1", desired=1, updated=1, ready=1, total=1)
+
+
+class Layers:
+    """All that a reconcile calls; each answers as the test says and notes that it was asked."""
+
+    def __init__(self) -> None:
+        self.called: list[str] = []
+        self.stored = StoreResult(row=example_row())
+        self.queued = QueueResult(depth=0, consumers=1, in_step=True)
+        self.mirrored = MirrorResult()
+        self.kept = ClusterResult(deployment=LED)
+        self.step = DeletionStep(done=True)
+        self.handled: list[bool] = []
+        self.known: list[bool] = []
+
+    def require(self) -> None:
+        self.called.append("require")
+
+    # StoreKeeper, QueueKeeper, MirrorKeeper, ClusterKeeper and Deletion, by what tells them apart
+    async def store_keep(self, market: Market, wanted: Wanted) -> StoreResult:
+        self.called.append("store")
+        return self.stored
+
+    async def store_look(self, wanted: Wanted) -> StoreResult:
+        self.called.append("look at store")
+        return self.stored
+
+    async def queue_keep(self, symbol: str, max_length: int, *, known: bool) -> QueueResult:
+        self.called.append("queue")
+        self.known.append(known)
+        return self.queued
+
+    async def cluster_keep(self, market: Market, *, handled: bool) -> ClusterResult:
+        self.called.append("cluster")
+        self.handled.append(handled)
+        return self.kept
+
+    async def delete(self, market: Market, memory: object) -> DeletionStep:
+        self.called.append("delete")
+        return self.step
+
+
+class Api(ClusterApi):
+    """Notes what is written; ``refusal`` is what a write of this kind is answered with."""
+
+    def __init__(self) -> None:
+        self.market: dict[str, Any] = market_body()
+        self.written: list[str] = []
+        self.refusal: dict[str, Exception] = {}
+        self.events: list[str] = []
+
+    async def merge_patch(
+        self, kind: str, namespace: str, name: str, patch: Body, *, subresource: str = ""
+    ) -> dict[str, Any]:
+        if kind in self.refusal:
+            raise self.refusal[kind]
+        self.written.append(f"{kind} {name}")
+        if kind == names.KIND and not subresource:
+            assert patch["metadata"]["resourceVersion"]
+            self.market["metadata"] = {**self.market["metadata"], **patch["metadata"]}
+        if subresource == "status":
+            status = {**self.market.get("status", {}), **patch["status"]}
+            self.market["status"] = {k: v for k, v in status.items() if v is not None}
+        return self.market
+
+    async def create_event(self, namespace: str, body: Body) -> None:
+        self.events.append(body["reason"])
+
+
+class Place:
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.layers = layers = Layers()
+        self.api = Api()
+        self.watched = Watched()
+        self.outages = Outages(limit=10, clock=lambda: self.now)
+        self.crd_fault: Fault | None = None
+        self.memories = Memories(installation="test")
+
+        def played(**methods: Any) -> Any:
+            return type("Played", (), {name: staticmethod(do) for name, do in methods.items()})()
+
+        self.reconciler = MarketReconciler(
+            ReconcilerParts(
+                settings=example_settings(),
+                watched=self.watched,
+                leadership=cast("OperatorLeadership", layers),
+                api=self.api,
+                store=cast(
+                    "StoreKeeper",
+                    played(
+                        keep=layers.store_keep,
+                        look=layers.store_look,
+                        refresh_mirror=self._refresh,
+                    ),
+                ),
+                queue=cast(
+                    "QueueKeeper", played(keep=layers.queue_keep, told=lambda _: layers.queued)
+                ),
+                mirror=cast(
+                    "MirrorKeeper",
+                    played(keep=lambda _: layers.mirrored, told=lambda _: layers.mirrored),
+                ),
+                cluster=cast(
+                    "ClusterKeeper",
+                    played(keep=layers.cluster_keep, look=lambda _: LED, deployment=lambda _: LED),
+                ),
+                deletion=cast("Deletion", played(step=layers.delete)),
+                rollouts=Rollouts(
+                    target="matcher:1", max_concurrent=1, deadline=300, wake=lambda _: None
+                ),
+                status=StatusWriter(self.api, interval=30, clock=lambda: self.now),
+                events=Events(self.api, instance="a", namespace="venue", lease="operator"),
+                memories=self.memories,
+                outages=self.outages,
+                metrics=OperatorMetrics(CollectorRegistry()),
+                crd_fault=lambda: self.crd_fault,
+                clock=lambda: self.now,
+            )
+        )
+        self.ask(finalizers=[names.FINALIZER])
+
+    async def _refresh(self, owner: object, symbol: str) -> None:
+        self.layers.called.append("refresh")
+
+    def ask(self, spec: dict[str, Any] | None = None, **metadata: Any) -> None:
+        """As somebody writes the Market and the watch tells of it."""
+        self.api.market["metadata"] = {**self.api.market["metadata"], **metadata}
+        self.api.market["spec"] = {**PLAIN_SPEC, **(spec or {})}
+        self.watched.markets[KEY] = read_market(self.api.market)
+
+    def pods(self, *pods: Any) -> None:
+        self.watched.pods[KEY] = {pod.name: pod for pod in pods}
+
+    async def reconcile(self) -> Outcome:
+        self.layers.called.clear()
+        self.api.written.clear()
+        return await self.reconciler.reconcile(KEY)
+
+    def says(self, type_: str) -> tuple[str, str]:
+        [found] = [
+            each for each in self.api.market["status"]["conditions"] if each["type"] == type_
+        ]
+        return found["status"], found["reason"]
+
+
+@pytest.fixture
+def place() -> Place:
+    return Place()
+
+
+async def test_the_claim_comes_before_the_queue_and_that_before_the_pods(place: Place) -> None:
+    place.pods(example_pod(role="leader", deletion_cost="1000"))
+    outcome = await place.reconcile()
+
+    assert place.layers.called == ["require", "store", "queue", "cluster"]
+    assert place.says(c.READY) == ("True", "Trading")
+    assert outcome == Outcome()
+
+
+async def test_a_second_look_writes_nothing(place: Place) -> None:
+    place.pods(example_pod(role="leader", deletion_cost="1000"))
+    await place.reconcile()
+    place.now = 60.0
+    await place.reconcile()
+
+    assert place.api.written == []
+    assert place.api.events == ["Trading"]
+
+
+async def test_the_finalizer_comes_before_anything_that_it_cleans_up(place: Place) -> None:
+    place.ask(finalizers=["example.com/other"])
+    place.api.refusal[names.KIND] = ObjectChanged("changed meanwhile")
+    with pytest.raises(ObjectChanged):
+        await place.reconcile()
+    assert place.layers.called == ["require"]
+
+    place.api.refusal.clear()
+    await place.reconcile()
+    assert place.api.market["metadata"]["finalizers"] == ["example.com/other", names.FINALIZER]
+
+
+async def test_without_the_claim_nothing_is_made(place: Place) -> None:
+    held = Fault("HeldByAnother", "-")
+    for row in (None, example_row(owner=None), example_row(held=False)):
+        place.layers.stored = StoreResult(row=row, conflict=held)
+        await place.reconcile()
+
+        assert place.layers.called == ["require", "store"]
+        assert place.says(c.CONFLICT) == ("True", "HeldByAnother")
+        assert place.says(c.READY) == ("False", "Conflict")
+
+
+async def test_a_market_that_has_its_claim_is_served_while_postgresql_is_away(
+    place: Place,
+) -> None:
+    await place.reconcile()
+    away = Fault("StoreUnavailable", "-")
+    place.layers.stored = StoreResult(doubt=away, retry=True)
+    outcome = await place.reconcile()
+    assert outcome.incomplete
+    assert place.layers.called == ["require", "store", "queue", "cluster"]
+    assert place.says(c.STORE_READY) == ("True", "InStep")
+
+    place.layers.stored = StoreResult(fault=away)
+    await place.reconcile()
+    assert place.says(c.STORE_READY) == ("False", "StoreUnavailable")
+    assert place.says(c.HALTED) == ("Unknown", "Unknown")
+
+
+async def test_a_market_that_never_had_a_claim_gets_nothing_while_postgresql_is_away(
+    place: Place,
+) -> None:
+    place.layers.stored = StoreResult(fault=Fault("StoreUnavailable", "-"))
+    await place.reconcile()
+
+    assert place.layers.called == ["require", "store"]
+
+
+@pytest.mark.parametrize(
+    "refused", [Forbidden("no right on pods"), ObjectInvalid("a webhook says no")]
+)
+async def test_a_role_that_cannot_be_set_is_told_and_tried_again(
+    place: Place, refused: Exception
+) -> None:
+    place.pods(example_pod())
+    place.api.refusal["Pod"] = refused
+    outcome = await place.reconcile()
+    assert outcome.incomplete
+    assert place.says(c.PROGRESSING) == ("False", "Blocked")
+
+    place.api.refusal.clear()
+    assert not (await place.reconcile()).incomplete
+    assert place.says(c.PROGRESSING) == ("False", "Settled")
+
+
+async def test_an_api_server_that_fails_once_turns_no_condition(place: Place) -> None:
+    place.pods(example_pod(role="leader", deletion_cost="1000"))
+    await place.reconcile()
+    place.pods(example_pod())
+    place.api.refusal["Pod"] = ClusterUnavailable("failed", status=500)
+
+    # The worker tries it again after a pause.
+    with pytest.raises(ClusterUnavailable):
+        await place.reconcile()
+    assert place.says(c.PROGRESSING) == ("False", "Settled")
+
+
+async def test_a_paused_market_is_looked_at_and_left_alone(place: Place) -> None:
+    place.ask(finalizers=[], annotations={names.ANNOTATION_PAUSED: "true"})
+    place.pods(example_pod())
+    await place.reconcile()
+
+    assert place.layers.called == ["require", "look at store"]
+    assert place.api.written == ["Market btc-usdt"]
+    assert "finalizers" in place.api.market["metadata"]
+    assert place.api.market["metadata"]["finalizers"] == []
+    assert place.says(c.RECONCILIATION_PAUSED) == ("True", "Paused")
+
+
+async def test_a_market_that_is_only_looked_at_tells_of_outages_and_conflicts_all_the_same(
+    place: Place,
+) -> None:
+    place.ask(annotations={names.ANNOTATION_PAUSED: "true"})
+    place.layers.queued = QueueResult(fault=Fault("BrokerUnavailable", "-"))
+    place.layers.mirrored = MirrorResult(fault=Fault("CacheUnavailable", "-"))
+    await place.reconcile()
+    assert place.says(c.QUEUE_READY) == ("False", "BrokerUnavailable")
+    assert place.says(c.CACHE_READY) == ("False", "CacheUnavailable")
+
+    place.layers.stored = StoreResult(
+        row=example_row(owner=None), conflict=Fault("ForeignMarket", "-")
+    )
+    await place.reconcile()
+    assert place.says(c.CONFLICT) == ("True", "ForeignMarket")
+    assert place.says(c.QUEUE_READY) == ("False", "NotStarted")
+
+
+async def test_what_was_changed_during_a_pause_is_the_markets_own_change(place: Place) -> None:
+    await place.reconcile()
+    place.ask(generation=2, annotations={names.ANNOTATION_PAUSED: "true"})
+    await place.reconcile()
+    place.ask(generation=2, annotations={})
+    await place.reconcile()
+    await place.reconcile()
+
+    assert place.layers.handled == [False, False, True]
+
+
+async def test_a_change_that_was_refused_is_still_the_markets_own(place: Place) -> None:
+    place.layers.kept = ClusterResult(deployment=LED, fault=Fault("Forbidden", "-"), retry=True)
+    assert (await place.reconcile()).incomplete
+    place.layers.kept = ClusterResult(deployment=LED)
+    await place.reconcile()
+
+    assert place.layers.handled == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ({"transport": "Kafka"}, "TransportUnavailable"),
+        ({"minQuantity": "0.0005"}, "OutOfRange"),
+        ({"state": "Sleeping"}, "Unreadable"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_a_spec_that_cannot_work_starts_nothing(
+    place: Place, spec: dict[str, Any], reason: str
+) -> None:
+    place.ask(spec)
+    await place.reconcile()
+
+    assert not {"store", "queue", "cluster"} & set(place.layers.called)
+    assert place.says(c.SPEC_VALID) == ("False", reason)
+
+
+async def test_an_old_crd_stops_changes_of_every_market(place: Place) -> None:
+    place.crd_fault = Fault("CrdTooOld", "-")
+    await place.reconcile()
+
+    assert place.layers.called == ["require", "look at store"]
+    assert place.says(c.SPEC_VALID) == ("False", "CrdTooOld")
+
+
+async def test_a_deletion_goes_before_a_pause_and_a_bad_spec(place: Place) -> None:
+    place.ask(
+        {"transport": "Kafka"},
+        deletionTimestamp="2026-01-01T00:00:00Z",
+        annotations={names.ANNOTATION_PAUSED: "true"},
+    )
+    await place.reconcile()
+
+    assert place.layers.called == ["require", "delete"]
+
+
+async def test_a_deletion_without_our_finalizer_is_not_ours(place: Place) -> None:
+    place.ask(deletionTimestamp="2026-01-01T00:00:00Z", finalizers=["example.com/other"])
+    await place.reconcile()
+
+    assert place.layers.called == ["require"]
+
+
+async def test_who_leads_no_more_does_nothing(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost() -> None:
+        raise LeadershipLost("another holds the Lease")
+
+    monkeypatch.setattr(place.layers, "require", lost)
+    with pytest.raises(LeadershipLost):
+        await place.reconcile()
+
+    assert (place.layers.called, place.api.written) == ([], [])
+
+
+async def test_a_leader_is_looked_for_quickly_and_then_slowly(place: Place) -> None:
+    place.layers.stored = StoreResult(row=example_row(lease_holder="", lease_seconds=-1.0))
+    place.pods(example_pod())
+    assert (await place.reconcile()).again_in == 1.0
+    place.now = 61.0
+    assert (await place.reconcile()).again_in == 5.0
+
+    place.pods(example_pod(ready=False, node=""))
+    assert (await place.reconcile()).again_in is None
+
+
+async def test_what_was_restored_is_told_and_counted(place: Place) -> None:
+    place.layers.queued = QueueResult(in_step=True, restored=(("queue", "queue a: missing"),))
+    await place.reconcile()
+
+    assert "Restored" in place.api.events
+
+
+async def test_a_mirror_is_asked_for_only_by_who_has_the_row(place: Place) -> None:
+    request = Action(layer="cache", verb="enter", kind="refresh request", name="a", why="gone")
+    place.layers.mirrored = MirrorResult(fault=Fault("Rebuilding", "-"), request=request)
+    await place.reconcile()
+    assert "refresh" in place.layers.called
+
+    place.layers.stored = StoreResult(fault=Fault("StoreUnavailable", "-"))
+    await place.reconcile()
+    assert "refresh" not in place.layers.called
