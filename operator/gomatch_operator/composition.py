@@ -83,11 +83,13 @@ class Operator:
             # A process that was frozen goes on in the middle of a reconcile.
             permit=self._leadership.require,
         )
+        namespace = settings.namespaces[0] if settings.namespaces else settings.namespace
         self._canary = Canary(
             self._api,
-            namespace=settings.namespaces[0] if settings.namespaces else settings.namespace,
+            namespace=namespace,
             name=f"{settings.lease_name}-canary",
             limit=settings.canary_seconds,
+            watched=lambda: self._listing is not None and self._listing.watched(namespace),
         )
         self._listing: Listing | None = None
 
@@ -133,6 +135,7 @@ class Operator:
                 # Before everything is known, all would look as if it were missing.
                 await listing.complete.wait()
                 await self._begin_term(source)
+                await sweep.begin()
                 reconciler.begin()
                 workers = Workers(
                     work, reconciler.reconcile, count=settings.workers, metrics=metrics

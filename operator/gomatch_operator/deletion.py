@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from gomatch.engine import TradingState
-from gomatch.errors import NotDrained, StoreUnavailable
+from gomatch.errors import NotDrained, SchemaMismatch, StoreUnavailable
 from gomatch.observability import logs
 from gomatch.store import ClaimedMarket, ClaimOwner, Claims
 from gomatch_operator import names
@@ -92,7 +92,11 @@ class Deletion:
         except StoreUnavailable as error:
             fault, _ = store_fault(error)
             parts.outages.failed("PostgreSQL", fault)
-            return await self._without_store(market, fault)
+            return await self._without_store(market, fault, parts.outages.outage("PostgreSQL"))
+        except SchemaMismatch as error:
+            parts.outages.worked("PostgreSQL")
+            fault, _ = store_fault(error)
+            return await self._without_store(market, fault, fault)
 
     async def _find(
         self, claims: Claims, market: Market, owner: ClaimOwner
@@ -241,7 +245,10 @@ class Deletion:
                 warning=True,
             )
 
-    async def _without_store(self, market: Market, fault: Fault) -> DeletionStep:
+    async def _without_store(
+        self, market: Market, fault: Fault, told: Fault | None
+    ) -> DeletionStep:
+        """``told`` is what StoreReady says."""
         if market.annotations.get(names.ANNOTATION_ABANDON) == "true":
             await self._parts.events.post(
                 market_reference(market),
@@ -252,7 +259,7 @@ class Deletion:
             )
             return await self._finish(market)
         return DeletionStep(
-            store_fault=self._parts.outages.outage("PostgreSQL"),
+            store_fault=told,
             progress=Fault("StoreUnavailable", fault.message),
             again_in=_NO_ANSWER,
         )

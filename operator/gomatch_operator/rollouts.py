@@ -18,7 +18,7 @@ _PENDING, _BLOCKED = "RolloutPending", "RolloutBlocked"
 
 class Rollouts:
     """``deadline`` in seconds: a Market that is not ready for so long with the new image stops the
-    rollout. After a restart it counts anew."""
+    rollout. After a restart it counts anew, but for one whose Deployment has passed its own."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Rollouts:
     def resume(self, key: MarketKey, deployment: DeploymentStatus) -> None:
         """Note one that was rolling before this process began, before any other is admitted."""
         if deployment.image == self._target and deployment.total > deployment.updated:
-            self._rolling[key] = self._clock()
+            self._rolling[key] = float("-inf") if deployment.overdue else self._clock()
 
     def look(self, key: MarketKey, deployment: DeploymentStatus | None, *, generation: int) -> None:
         """Note how far the Market is; ``generation`` is that of its Deployment."""

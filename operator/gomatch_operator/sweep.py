@@ -63,6 +63,11 @@ class Sweep:
         self._shared: Fault | None = None
         self._rows: list[ClaimedMarket] = []
 
+    async def begin(self) -> None:
+        """Before the first reconcile: an older CRD has dropped fields that were asked for, and
+        without them a market must not be configured."""
+        await self._kind()
+
     async def run(self) -> None:
         """Raises LeadershipLost, Fenced."""
         while True:
@@ -72,8 +77,7 @@ class Sweep:
     async def once(self) -> None:
         parts = self._parts
         parts.leadership.require()
-        if await parts.crd.look():
-            await self._concerns_all(parts.crd.fault, "CrdCurrent", "The CRD has all fields.")
+        await self._kind()
         await self._store()
         await self._broker()
         await self._mirrors()
@@ -86,9 +90,15 @@ class Sweep:
         parts = self._parts
         pause = parts.settings.sweep_seconds
         if any(parts.outages.suspected(server) for server in _SERVERS):
-            pause = min(pause, _SUSPICIOUS)
+            # Mirrors may be due all the time, as nobody can look at them.
+            return min(pause, _SUSPICIOUS)
         due = parts.mirror.next_look(self._rows)
         return pause if due is None else min(pause, max(_LEAST, due))
+
+    async def _kind(self) -> None:
+        crd = self._parts.crd
+        if await crd.look():
+            await self._concerns_all(crd.fault, "CrdCurrent", "The CRD has all fields.")
 
     async def _store(self) -> None:
         parts = self._parts
@@ -107,7 +117,8 @@ class Sweep:
             parts.outages.worked("PostgreSQL")
             _log.warning("sweep_failed", server="PostgreSQL", why=str(error))
             return
-        self._rows = [row for row in rows if self._is_ours(row)]
+        served = {market.spec.symbol for market in self._markets() if market.spec is not None}
+        self._rows = [row for row in rows if row.symbol in served and self._has_mirror(row)]
         by_symbol = {row.symbol: row for row in rows}
         for market in self._markets():
             assert market.spec is not None
@@ -124,8 +135,11 @@ class Sweep:
             if market.spec is not None and not memories.of(market).claimed
         ]
 
-    def _is_ours(self, row: ClaimedMarket) -> bool:
-        return row.owner is not None and row.owner.installation == self._parts.settings.installation
+    def _has_mirror(self, row: ClaimedMarket) -> bool:
+        """One that this operator keeps."""
+        owner = row.owner
+        ours = owner is not None and owner.installation == self._parts.settings.installation
+        return ours and row.held and not row.removing
 
     def _store_differs(self, market: Market, row: ClaimedMarket | None) -> bool:
         memory = self._parts.memories.of(market)
@@ -164,11 +178,10 @@ class Sweep:
 
     async def _mirrors(self) -> None:
         parts = self._parts
-        held = [row for row in self._rows if row.held and not row.removing]
         if parts.outages.suspected("PostgreSQL"):
             return
         try:
-            changed = await parts.mirror.look(held)
+            changed = await parts.mirror.look(self._rows)
         except MirrorUnavailable as error:
             _log.info("sweep_failed", server="Redis", why=str(error))
             return

@@ -54,6 +54,8 @@ class DeploymentStatus:
     updated: int = 0
     ready: int = 0
     total: int = 0
+    overdue: bool = False
+    """Its own controller says that it makes no progress: the condition Progressing is False."""
     failure: str = ""
     """Message of the condition ReplicaFailure, as of an exceeded quota."""
     failure_reason: str = ""

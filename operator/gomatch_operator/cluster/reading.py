@@ -89,6 +89,7 @@ def _deployment_status(body: Mapping[str, Any]) -> DeploymentStatus:
         updated=status.get("updatedReplicas", 0),
         ready=status.get("readyReplicas", 0),
         total=status.get("replicas", 0),
+        overdue=_condition(status, "Progressing").get("status") == "False",
         failure=failure.get("message", "") if failing else "",
         failure_reason=failure.get("reason", "") if failing else "",
     )

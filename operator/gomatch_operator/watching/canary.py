@@ -1,8 +1,8 @@
 """Whether the watches still hear: a Lease is changed now and then, and that must be heard.
 
-The API server being away is no reason to restart; a change that a direct read shows and the watch
-has not brought in a long time is. It is a Lease, as those are what everybody leaves out when they
-look who writes.
+The API server being away is no reason to restart, nor is a right that is missing; a change that a
+direct read shows and the watch has not brought in a long time is. It is a Lease, as those are what
+everybody leaves out when they look who writes.
 """
 
 from __future__ import annotations
@@ -31,13 +31,16 @@ class Canary:
         namespace: str,
         name: str,
         limit: float,
+        watched: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``limit`` in seconds: how long a change may go unheard."""
+        """``limit`` in seconds: how long a change may go unheard. ``watched``: whether a watch
+        should hear it, which none can before the kind is there and the rights are."""
         self._api = api
         self._namespace = namespace
         self._name = name
         self._limit = limit
+        self._watched = watched
         self._clock = clock
         self._heard = 0
         self._unheard_since: float | None = None
@@ -64,6 +67,9 @@ class Canary:
 
     async def beat(self) -> None:
         """Look at the change of before and, when it was heard, make the next."""
+        if not self._watched():
+            self._unheard_since = None
+            return
         try:
             lease = await self._api.get(_KIND, self._namespace, self._name)
         except ObjectMissing:

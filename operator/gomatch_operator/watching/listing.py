@@ -45,6 +45,7 @@ class Listing:
         self._arrivals = arrivals
         self._namespaces = namespaces or ("",)
         self._refused: dict[str, str] = {}
+        self._beginning = True
         self.complete = asyncio.Event()
         self.changed = asyncio.Event()
         """A namespace that was not served can be: begin again."""
@@ -58,6 +59,7 @@ class Listing:
         be gone with the rights in it, does not hold the others up.
         """
         backoff = Backoff(first=0.5, limit=10.0)
+        self._beginning = True
         while True:
             self.changed.clear()
             try:
@@ -73,8 +75,13 @@ class Listing:
         if self.problem:
             _log.warning("namespaces_not_served", why=self.problem)
         self._arrivals.relisted.clear()
+        self._beginning = False
         self.complete.set()
         return tuple(filter(None, self._served))
+
+    def watched(self, namespace: str) -> bool:
+        """Whether watches should hear of what changes there."""
+        return not self._beginning and (self._namespaces == ("",) or namespace in self._served)
 
     async def run(self) -> None:
         """Look for what is gone, whenever a watch began anew and now and then."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gomatch_operator.market import MarketKey
 from gomatch_operator.rollouts import Rollouts
 from gomatch_operator.watched import DeploymentStatus
@@ -147,3 +149,15 @@ def test_those_that_wait_no_more_do_not_take_the_turn_of_others() -> None:
     rolling.look(MARKETS[0], settled(NEW), generation=2)
 
     assert woken == [MARKETS[2]]
+
+
+def test_a_restart_gives_no_other_the_image_with_which_one_is_overdue() -> None:
+    rolling = rollouts(Clock())
+    rolling.resume(MARKETS[0], replace(under_way(NEW), overdue=True))
+    image, fault = rolling.image_for(MARKETS[1], own="", current=OLD)
+    assert image == OLD
+    assert fault is not None
+    assert fault.reason == "RolloutBlocked"
+
+    rolling.look(MARKETS[0], settled(NEW), generation=2)
+    assert rolling.image_for(MARKETS[1], own="", current=OLD) == (NEW, None)

@@ -85,7 +85,8 @@ def test_a_deployment_says_how_far_it_is_and_what_fails() -> None:
                 "status": "True",
                 "reason": "FailedCreate",
                 "message": "exceeded quota",
-            }
+            },
+            {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"},
         ],
     }
 
@@ -99,6 +100,7 @@ def test_a_deployment_says_how_far_it_is_and_what_fails() -> None:
         updated=1,
         ready=1,
         total=2,
+        overdue=True,
         failure="exceeded quota",
         failure_reason="FailedCreate",
     )

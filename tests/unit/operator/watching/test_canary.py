@@ -48,6 +48,7 @@ class Lease:
 class Place:
     def __init__(self) -> None:
         self.now = 0.0
+        self.watched = True
         self.lease = Lease()
         self.canary = self.make(limit=90)
 
@@ -57,6 +58,7 @@ class Place:
             namespace="gomatch",
             name="canary",
             limit=limit,
+            watched=lambda: self.watched,
             clock=lambda: self.now,
         )
 
@@ -95,6 +97,21 @@ async def test_a_change_that_is_not_heard_is_not_followed_and_ends_in_deafness(
     assert deaf(place)
     place.canary.heard(1)
     assert not deaf(place)
+
+
+async def test_what_no_watch_can_hear_is_no_deafness(place: Place) -> None:
+    await place.canary.beat()
+    await place.canary.beat()
+    place.watched = False
+    place.now = 90.1
+    await place.canary.beat()
+    assert not deaf(place)
+
+    place.watched = True
+    await place.canary.beat()
+    assert not deaf(place)
+    place.now = 200.0
+    assert deaf(place)
 
 
 async def test_an_api_server_that_is_away_is_no_deafness(place: Place) -> None:

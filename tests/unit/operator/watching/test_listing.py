@@ -122,11 +122,12 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 async def problems_of_beginning(place: Place) -> set[str]:
-    """What it said while it began."""
+    """What it said while it began; nobody expects a watch to hear anything then."""
     problems = set()
     beginning = asyncio.create_task(place.listing.begin())
     while not beginning.done():
         problems.add(place.listing.problem)
+        assert place.listing.complete.is_set() or not place.listing.watched("venue")
         await asyncio.sleep(0)
     await beginning
     return problems
@@ -261,6 +262,8 @@ async def test_a_namespace_without_rights_holds_no_other_up() -> None:
     assert await place.listing.begin() == ("venue",)
     assert set(place.watched.markets) == {MarketKey("venue", "btc-usdt")}
     assert "leaving" in place.listing.problem
+    assert place.listing.watched("venue")
+    assert not place.listing.watched("leaving")
     await place.api.close()
 
 
