@@ -109,7 +109,7 @@ async def test_a_symbol_of_another_installation_is_waited_for(
     here.kubectl("delete", "market", first, "--timeout=40s")
 
     await elsewhere.until_condition(second, "StoreReady", "True", "InStep")
-    assert elsewhere.get("deployment", f"{second}-matcher") is not None
+    await until(lambda: elsewhere.get("deployment", f"{second}-matcher"))
 
 
 async def test_what_was_retained_goes_on_with_the_same_market(shared_site: SharedSite) -> None:
@@ -128,7 +128,7 @@ async def test_what_was_retained_goes_on_with_the_same_market(shared_site: Share
     assert (after.market_id, after.held) == (before.market_id, True)
     # What was accepted before stands, and the market is told to open again, once.
     assert after.accepted == before.accepted + 1
-    assert here.get("deployment", f"{name}-matcher") is not None
+    await until(lambda: here.get("deployment", f"{name}-matcher"))
 
 
 @pytest.mark.parametrize("adopt", [True, False], ids=["adopting", "not adopting"])
@@ -226,6 +226,8 @@ async def retained(site: SharedSite, name: str, symbol: str) -> ClaimedMarket:
     site.here.apply(market(name, symbol, drainTimeoutSeconds=1))
     await site.here.until_condition(name, "StoreReady", "True", "InStep")
     site.here.kubectl("delete", "market", name, "--timeout=40s")
+    # The cluster's garbage collector learns of a new kind only after a while.
+    await until(lambda: not objects_of(site.here, name))
     row = await site.claimed(symbol)
     assert not row.held
     return row
@@ -237,5 +239,9 @@ def created(site: OperatorSite, name: str) -> str:
 
 
 def assert_nothing_made(site: OperatorSite, name: str) -> None:
-    for kind in OBJECTS:
-        assert site.get(kind, f"{name}-matcher") is None, kind
+    assert objects_of(site, name) == []
+
+
+def objects_of(site: OperatorSite, name: str) -> list[str]:
+    """Kinds of objects that there are of this Market's, or of one of its name before."""
+    return [kind for kind in OBJECTS if site.get(kind, f"{name}-matcher") is not None]
