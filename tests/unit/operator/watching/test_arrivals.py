@@ -122,6 +122,24 @@ async def test_a_status_that_was_written_is_not_taken_back_by_what_comes_from_be
     assert place.watched.markets[KEY].status == {"epoch": 3}
 
 
+async def test_a_change_during_a_write_of_status_is_news_when_the_watch_tells_of_it(
+    place: Place,
+) -> None:
+    """The answer to the write shows the change before the watch does."""
+    place.hear(example_market())
+    await place.looked_at()
+    body = market_body()
+    body["metadata"]["generation"] += 1
+    changed = read_market({**body, "status": {"epoch": 4}})
+
+    place.watched.keep_status(changed)
+    assert place.watched.markets[KEY].status == {"epoch": 4}
+    place.hear(changed)
+
+    assert await place.looked_at() == [KEY]
+    assert place.watched.markets[KEY] == changed
+
+
 async def test_changes_go_before_what_is_only_listed(place: Place) -> None:
     place.hear(example_market(name="listed", uid="1"), listed=True)
     place.hear(example_market(name="changed", uid="2"))
