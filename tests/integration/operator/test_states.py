@@ -6,10 +6,13 @@ from itertools import count
 
 from gomatch.engine import NewOrder, OrderType, Reason, Side, TradingState
 from gomatch.store import ClaimedMarket
-from tests.fixtures.operator_process import until
+from tests.fixtures.operator_process import REPOSITORY, until
 from tests.fixtures.shared_site import SharedSite, market
 
 _touches = count(1)
+PAGE = REPOSITORY / "docs" / "operator.md"
+BUG = 77
+"""Lots."""
 BANDED = {"priceBand": {"mode": "Halt", "fraction": "0.1"}, "referencePrice": "100"}
 
 
@@ -115,6 +118,42 @@ async def test_a_halt_by_the_price_band_stands_until_it_is_asked_to_resume(
     await here.until_condition(name, "Halted", "False", "NotHalted")
 
 
+async def test_a_halt_by_the_engine_stands_until_it_is_asked_to_resume(
+    shared_site: SharedSite,
+) -> None:
+    here = shared_site.here
+    name, symbol = shared_site.names()
+    here.apply(market(name, symbol))
+    await here.until_condition(name, "StoreReady", "True", "InStep")
+    await shared_site.matcher(name, bug_at=BUG)
+    await here.until_condition(name, "Ready", "True", "Trading")
+    # One is passed over; the second within a minute halts the market.
+    faulty = order(Side.BUY, price=9_500, user=1, quantity=BUG)
+    await shared_site.accept(symbol, [faulty, faulty])
+
+    await here.until_condition(name, "Halted", "True", "EngineError")
+
+    halted = await shared_site.claimed(symbol)
+    assert here.market(name)["status"]["state"] == "Halted"
+    await reconciled_again(shared_site, name, times=10)
+    shared_site.restart_operator()
+    await reconciled_again(shared_site, name)
+    here.apply(market(name, symbol, maxOpenOrders=5))
+    await until_seen(shared_site, name, symbol)
+    row = await shared_site.until_row(symbol, lambda row: row.applied == row.accepted)
+    assert row.accepted == halted.accepted + 1
+    assert (row.state, row.state_reason) == (TradingState.HALTED, Reason.ENGINE_ERROR)
+    assert here.condition(name, "Halted")[:2] == ("True", "EngineError")
+    assert here.condition(name, "Ready")[:2] == ("True", "Trading")
+
+    [documented] = [row for row in PAGE.read_text().splitlines() if "| `EngineError`" in row]
+    assert "gomatch.io/resume" in documented
+    here.kubectl("annotate", "market", name, "gomatch.io/resume=mended")
+    await here.until_condition(name, "Halted", "False", "NotHalted")
+    row = await shared_site.claimed(symbol)
+    assert (row.state, row.accepted) == (TradingState.RUNNING, halted.accepted + 2)
+
+
 async def test_a_halt_by_hand_stands_until_the_command_line_ends_it(
     shared_site: SharedSite,
 ) -> None:
@@ -216,9 +255,9 @@ async def reconciled_again(site: SharedSite, name: str, *, times: int = 1) -> No
         await until(lambda: site.operator.metric(sample) > before)  # noqa: B023 - awaited here
 
 
-def order(side: Side, *, price: int, user: int) -> NewOrder:
-    """One unit of 0.010; the price in ticks."""
-    return NewOrder(user=user, side=side, type=OrderType.LIMIT, quantity=10, price=price)
+def order(side: Side, *, price: int, user: int, quantity: int = 10) -> NewOrder:
+    """The quantity in lots, the price in ticks."""
+    return NewOrder(user=user, side=side, type=OrderType.LIMIT, quantity=quantity, price=price)
 
 
 def scaled(replicas: int) -> str:
