@@ -5,7 +5,7 @@ from __future__ import annotations
 from gomatch.transport.rabbitmq import topology
 from gomatch_operator import conditions as c
 from tests.fixtures.operator_stage import Stage
-from tests.fixtures.staged_market import Saying
+from tests.fixtures.staged_market import Saying, StagedMarket
 from tests.integration.operator.conditions.story import Story
 
 _DELETING = Saying(c.READY, "False", "Deleting")
@@ -14,6 +14,7 @@ _CLOSING = Saying(c.DRAINING, "True", "Closing")
 _WAITING = Saying(c.DRAINING, "True", "WaitingForMatcher", "commands wait")
 _IMAGE = Saying(c.DRAINING, "True", "WritingImage")
 _CLEANING = Saying(c.DRAINING, "True", "CleaningUp", "RabbitMQ")
+_STEPS = (_NO_STORE, _CLOSING, _WAITING, _IMAGE, _CLEANING)
 
 
 async def _tell(stage: Stage) -> None:
@@ -22,10 +23,10 @@ async def _tell(stage: Stage) -> None:
     pod = await market.make_pods_ready()
     await market.says(Saying(c.QUEUE_READY, "True", "InStep"))
 
+    before = market.read()["metadata"]["resourceVersion"]
     stage.proxies["postgres"].cut()
     market.delete()
     await market.says(_NO_STORE)
-    await market.says(_DELETING)
     stage.proxies["postgres"].restore()
     await market.says(_WAITING)
     assert market.told(_CLOSING) == 1
@@ -43,6 +44,20 @@ async def _tell(stage: Stage) -> None:
     assert broker.get(broker.at("queues", topology.queue_name(market.symbol))) is None
     rows = await stage.site.sql("SELECT 1 FROM markets WHERE symbol = $1", market.symbol)
     assert not rows
+    ready = _ready_at_each_step(market, since=before)
+    assert ready == {step.reason: {(_DELETING.status, _DELETING.reason)} for step in _STEPS}
 
 
-LEAVING = Story(tell=_tell, says=(_DELETING, _NO_STORE, _CLOSING, _WAITING, _IMAGE, _CLEANING))
+def _ready_at_each_step(market: StagedMarket, *, since: str) -> dict[str, set[tuple[str, str]]]:
+    """What Ready said, by the reason of Draining."""
+    found: dict[str, set[tuple[str, str]]] = {}
+    for version in market.versions(since):
+        said = {each["type"]: each for each in version["status"]["conditions"]}
+        draining, ready = said[c.DRAINING], said[c.READY]
+        if draining["status"] == "True":
+            told = found.setdefault(draining["reason"], set())
+            told.add((ready["status"], ready["reason"]))
+    return found
+
+
+LEAVING = Story(tell=_tell, says=(_DELETING, *_STEPS))
