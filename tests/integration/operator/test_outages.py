@@ -1,0 +1,143 @@
+"""A server is away, and all Markets say so; the Event that tells it is one, on the operator."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+
+import pytest
+import pytest_asyncio
+
+from gomatch.cache import BookMirror
+from gomatch_operator import conditions as c
+from tests.fixtures.operator_stage import Stage
+from tests.fixtures.played_leader import played_leader
+from tests.fixtures.staged_market import Saying, StagedMarket
+from tests.fixtures.stored import head_of
+from tests.unit.cache.books import image_of
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+_MARKETS = 10
+_TRADING = {
+    c.READY: ("True", "Trading"),
+    c.SPEC_VALID: ("True", "Valid"),
+    c.STORE_READY: ("True", "InStep"),
+    c.MATCHER_AVAILABLE: ("True", "Leading"),
+    c.QUEUE_READY: ("True", "InStep"),
+    c.CACHE_READY: ("True", "InStep"),
+    c.PROGRESSING: ("False", "Settled"),
+    c.HALTED: ("False", "NotHalted"),
+    c.DRAINING: ("False", "NotDeleting"),
+    c.CONFLICT: ("False", "NoConflict"),
+    c.RECONCILIATION_PAUSED: ("False", "Active"),
+}
+
+
+@dataclass(frozen=True)
+class Outage:
+    """``proxy`` of the stage; ``turns`` is what conditions say meanwhile, all others stay."""
+
+    server: str
+    proxy: str
+    reason: str
+    turns: Mapping[str, tuple[str, str]]
+
+
+OUTAGES = (
+    Outage(
+        "PostgreSQL",
+        "postgres",
+        "StoreUnavailable",
+        {
+            c.READY: ("False", "StoreNotReady"),
+            c.STORE_READY: ("False", "StoreUnavailable"),
+            c.PROGRESSING: ("False", "Blocked"),
+            c.HALTED: ("Unknown", "Unknown"),
+            c.CONFLICT: ("Unknown", "Unknown"),
+        },
+    ),
+    Outage(
+        "RabbitMQ",
+        "management",
+        "BrokerUnavailable",
+        {c.QUEUE_READY: ("False", "BrokerUnavailable")},
+    ),
+    Outage("Redis", "redis", "CacheUnavailable", {c.CACHE_READY: ("False", "CacheUnavailable")}),
+)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def trading(stage: Stage) -> AsyncIterator[list[StagedMarket]]:
+    """Many Markets, of which each is led and mirrored."""
+    markets = [stage.market() for _ in range(_MARKETS)]
+    async with AsyncExitStack() as stack:
+        for market in markets:
+            await market.says(Saying(c.QUEUE_READY, "True", "InStep"))
+            pod = await market.make_pods_ready()
+            leading = played_leader(stage.site.database_url, market.symbol)
+            leader = await stack.enter_async_context(leading)
+            await leader.lead(pod)
+            await _write_mirror(stage, market)
+        await _all_say(markets, _TRADING)
+        yield markets
+
+
+@pytest.mark.parametrize("outage", OUTAGES, ids=lambda outage: outage.server)
+async def test_an_outage_is_said_by_all_markets_and_told_once(
+    stage: Stage, trading: list[StagedMarket], outage: Outage
+) -> None:
+    before = [_events(market) for market in trading]
+    told = _told(stage, outage.reason), _told(stage, "ServerBack")
+
+    stage.proxies[outage.proxy].cut()
+    await _all_say(trading, {**_TRADING, **outage.turns})
+    assert (_told(stage, outage.reason), _told(stage, "ServerBack")) == (told[0] + 1, told[1])
+
+    stage.proxies[outage.proxy].restore()
+    await _all_say(trading, _TRADING)
+    await _each_is_through(trading)
+    assert (_told(stage, outage.reason), _told(stage, "ServerBack")) == (told[0] + 1, told[1] + 1)
+    assert f"{outage.server} answers again." in [each["message"] for each in stage.events()]
+    assert [_events(market) for market in trading] == before
+
+
+def _told(stage: Stage, reason: str) -> int:
+    """Events of this reason on the operator's Lease."""
+    return sum(each["reason"] == reason for each in stage.events())
+
+
+def _events(market: StagedMarket) -> list[tuple[str, str]]:
+    return sorted((each["reason"], each["message"]) for each in market.stage.events(market.name))
+
+
+def _said(market: StagedMarket) -> dict[str, tuple[str, str]]:
+    conditions = market.read().get("status", {}).get("conditions", [])
+    return {each["type"]: (each["status"], each["reason"]) for each in conditions}
+
+
+async def _all_say(markets: list[StagedMarket], wanted: Mapping[str, tuple[str, str]]) -> None:
+    for market in markets:
+        await market.stage_until(lambda: _said(market) == wanted, f"as in {wanted}")  # noqa: B023 - awaited here
+
+
+async def _each_is_through(markets: list[StagedMarket]) -> None:
+    """The reconciles of before have ended, with their Events: no Market is in two at once."""
+    for market in markets:
+        market.change(maxOpenOrders=market.read()["spec"]["maxOpenOrders"] + 1)
+    for market in markets:
+        generation = market.read()["metadata"]["generation"]
+        await market.stage_until(
+            lambda: market.read()["status"]["observedGeneration"] == generation,  # noqa: B023 - awaited here
+            "a further reconcile",
+        )
+
+
+async def _write_mirror(stage: Stage, market: StagedMarket) -> None:
+    """As the leader does, of a book that is empty."""
+    head = await head_of(stage.site.database_url, market.symbol)
+    mirror = BookMirror(stage.redis_admin_url, market.symbol, timeout=10)
+    try:
+        await mirror.rebuild(replace(image_of([], sequence=head.sequence), chain=head.chain))
+    finally:
+        await mirror.close()
