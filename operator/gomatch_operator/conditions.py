@@ -48,7 +48,10 @@ class Condition:
 
 
 _POSTGRES_AWAY = "PostgreSQL gives no answer. Nothing is lost; it goes on by itself."
-_CREDENTIALS = "The server refuses the operator's user or password. Correct the Secret."
+_CREDENTIALS = (
+    "The server refuses the operator's user or password, or the Secret with them is not there: the "
+    "message says which. Correct the Secret."
+)
 
 REASONS: Mapping[str, Mapping[str, str]] = {
     READY: {

@@ -7,7 +7,8 @@
     ├── StoreError
     │   ├── StoreUnavailable    PostgreSQL cannot be reached or answered too late: nothing is known
     │   │                       to have been written unless `outcome_unknown` is True
-    │   │   └── CredentialsRefused  it does not take our user and password; retried as well
+    │   │   └── CredentialsRefused  it does not take our user and password, or the files with
+    │   │                           them are not there; retried as well
     │   ├── DuplicateClientIds  an accept met client ids that exist already; nothing was accepted
     │   ├── BacklogFull         accepted - applied has reached the market's limit
     │   ├── ReservationRefused  `gomatch_reserve` refused to reserve for a batch: nothing accepted

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from redis.exceptions import AuthenticationError, NoPermissionError
 
 from gomatch.cache import BookMirror, MirrorMeta, RedisClient, survey
-from gomatch.errors import CacheError, CredentialsMissing
+from gomatch.errors import CacheError
 from gomatch_operator.errors import MirrorUnavailable
 
 
@@ -34,7 +34,5 @@ class CacheReconciler:
 
 
 def _unavailable(error: CacheError) -> MirrorUnavailable:
-    refused = isinstance(
-        error.__cause__, AuthenticationError | NoPermissionError | CredentialsMissing
-    )
+    refused = isinstance(error.__cause__, AuthenticationError | NoPermissionError)
     return MirrorUnavailable(str(error), refused=refused)

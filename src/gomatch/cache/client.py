@@ -21,7 +21,7 @@ from gomatch.credentials import Endpoint
 from gomatch.errors import CacheError, ConfigurationError, CredentialsMissing
 
 Argument = str | bytes | int
-_FAILURES = (RedisError, OSError, TimeoutError, CredentialsMissing)
+_FAILURES = (RedisError, OSError, TimeoutError)
 _IDLE_BEFORE_PING = 15
 """Seconds without use after which a connection is asked whether it still lives."""
 
@@ -63,7 +63,12 @@ class _FromFiles(CredentialProvider):
         self._endpoint = endpoint
 
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
-        credentials = self._endpoint.credentials()
+        try:
+            credentials = self._endpoint.credentials()
+        except CredentialsMissing as error:
+            # After an error that is none of its own, redis-py keeps the connection and uses it
+            # later without a user.
+            raise AuthenticationError(str(error)) from error
         assert credentials is not None
         if credentials.username:
             return credentials.username, credentials.password
@@ -168,6 +173,8 @@ class RedisClient:
 def _cache_error(error: Exception) -> CacheError:
     if isinstance(error, TimeoutError):
         return CacheError("Redis did not answer in time")
+    if isinstance(error.__cause__, CredentialsMissing):
+        return CacheError(f"credentials of Redis missing: {error}")
     if isinstance(error, AuthenticationError):
         return CacheError(f"credentials refused by Redis: {error}")
     return CacheError(f"Redis failed: {error or type(error).__name__}")

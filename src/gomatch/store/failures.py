@@ -95,7 +95,7 @@ def translate(error: BaseException, *, writing: bool) -> StoreError | None:
             )
         return None
     if isinstance(error, CredentialsMissing):
-        return StoreUnavailable(f"credentials of PostgreSQL missing: {error}")
+        return CredentialsRefused(f"credentials of PostgreSQL missing: {error}")
     if isinstance(error, TimeoutError):
         return StoreUnavailable("PostgreSQL did not answer in time", outcome_unknown=writing)
     if isinstance(error, OSError):
