@@ -6,6 +6,7 @@ pytest_plugins = [
     "tests.fixtures.servers",
     "tests.fixtures.links",
     "tests.fixtures.apiserver",
+    "tests.fixtures.answering_proxy",
     "tests.fixtures.cluster_layer",
     "tests.fixtures.snapshots",
     "tests.fixtures.management",

@@ -72,13 +72,14 @@ class KeyedQueue:
             heapq.heappush(self._due, (due, key))
             self._wake.set()
 
-    def failed(self, key: MarketKey) -> float:
-        """Have ``key`` looked at again after a pause that grows; returns that pause in seconds."""
+    def failed(self, key: MarketKey, *, at_least: float = 0.0) -> float:
+        """Have ``key`` looked at again after a pause that grows; returns that pause in seconds.
+        ``at_least`` is what somebody asks for, of which a minute at most is granted."""
         entry = self._entry(key)
         if entry is None:
             return _LONGEST_RETRY
         entry.failures += 1
-        delay = entry.backoff.next_delay()
+        delay = max(entry.backoff.next_delay(), min(at_least, _LONGEST_RETRY))
         self.add_after(key, delay)
         return delay
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from gomatch.concurrency import run_together
 from gomatch.errors import Fenced, GomatchError
 from gomatch.observability import logs
-from gomatch_operator.errors import LeadershipLost
+from gomatch_operator.errors import ClusterUnavailable, LeadershipLost
 from gomatch_operator.market import MarketKey
 from gomatch_operator.metrics import OperatorMetrics
 from gomatch_operator.work.queue import KeyedQueue
@@ -69,6 +69,8 @@ class Workers:
                 self._queue.add_after(key, outcome.again_in)
         except (LeadershipLost, Fenced):
             raise
+        except ClusterUnavailable as error:
+            self._again(key, error.code, str(error), at_least=error.retry_after or 0.0)
         except GomatchError as error:
             self._again(key, error.code, str(error))
         except Exception as error:  # noqa: BLE001 - logged whole, counted, tried again
@@ -78,9 +80,9 @@ class Workers:
         finally:
             self._metrics.reconciled(result, time.perf_counter() - started)
 
-    def _again(self, key: MarketKey, code: str, why: str) -> None:
+    def _again(self, key: MarketKey, code: str, why: str, *, at_least: float = 0.0) -> None:
         self._metrics.errors.labels(code).inc()
-        delay = self._queue.failed(key)
+        delay = self._queue.failed(key, at_least=at_least)
         _log.warning(
             "reconcile_failed", market=str(key), code=code, why=why, again_in=round(delay, 1)
         )

@@ -90,7 +90,7 @@ def expired(site: OperatorSite) -> bool:
     """Whoever holds the Lease has not renewed it in the time that it lasts."""
     spec = lease(site)
     renewed = datetime.fromisoformat(spec["renewTime"].replace("Z", "+00:00"))
-    return (datetime.now(UTC) - renewed).total_seconds() > spec["leaseDurationSeconds"]
+    return bool((datetime.now(UTC) - renewed).total_seconds() > spec["leaseDurationSeconds"])
 
 
 def observed(site: OperatorSite) -> bool:

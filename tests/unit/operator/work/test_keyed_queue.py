@@ -106,6 +106,12 @@ async def test_pauses_after_failures_grow_and_end_with_success() -> None:
     assert queue.failed(A) <= 0.5
 
 
+async def test_a_pause_that_is_asked_for_is_kept_within_bounds() -> None:
+    queue = KeyedQueue(limit=10)
+    assert queue.failed(A, at_least=7.0) == 7.0
+    assert queue.failed(B, at_least=3600.0) == 60.0
+
+
 async def test_a_full_queue_refuses_and_counts() -> None:
     queue = KeyedQueue(limit=2)
     for key in (A, B, C):
