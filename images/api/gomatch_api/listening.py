@@ -1,20 +1,8 @@
-"""What the HTTP servers of a replica are made of."""
+"""The sockets on which a replica serves HTTP."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import uvicorn
-
-
-class HostedServer(uvicorn.Server):
-    """Without uvicorn's signal handlers: the program's own decide when it stops."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -7,9 +7,10 @@ import asyncio
 import uvicorn
 from fastapi import FastAPI
 
+from gomatch.hosted_server import HostedServer
 from gomatch_api.app import create_app
 from gomatch_api.http_protocol import http_protocol
-from gomatch_api.listening import HostedServer, bind
+from gomatch_api.listening import bind
 from gomatch_api.services import Services
 from gomatch_api.shortcut import HotShortcut
 from gomatch_api.stream import uvicorn_options

@@ -12,8 +12,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gomatch.errors import GomatchError
+from gomatch.hosted_server import HostedServer
 from gomatch_api import codes
-from gomatch_api.listening import HostedServer, bind
+from gomatch_api.listening import bind
 from gomatch_api.problems import Problem
 from gomatch_api.responses import Health, Readiness
 from gomatch_api.routes.common import answer, problem_response

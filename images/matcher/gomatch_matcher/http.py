@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -13,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from gomatch.hosted_server import HostedServer
 from gomatch_matcher.service import MatcherService
 
 _STUCK_SECONDS = 60.0
@@ -54,16 +53,8 @@ def health_application(service: MatcherService, registry: CollectorRegistry) -> 
     )
 
 
-class HealthServer(uvicorn.Server):
-    """uvicorn without its signal handlers: the matcher's own decide when it stops."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def health_server(application: Starlette, *, host: str, port: int) -> HealthServer:
-    return HealthServer(
+def health_server(application: Starlette, *, host: str, port: int) -> HostedServer:
+    return HostedServer(
         uvicorn.Config(
             application,
             host=host,

@@ -11,12 +11,13 @@ from prometheus_client import CollectorRegistry
 
 from gomatch.concurrency import run_together
 from gomatch.errors import ConfigurationError
+from gomatch.hosted_server import HostedServer
 from gomatch.observability import logs
 from gomatch.observability.tracing import Tracing
 from gomatch.settings import Settings
 from gomatch.transport import RabbitMQTransport, prometheus_hooks
 from gomatch_matcher.fault_points import Checkpoint, no_checkpoint
-from gomatch_matcher.http import HealthServer, health_application, health_server
+from gomatch_matcher.http import health_application, health_server
 from gomatch_matcher.metrics import MatcherMetrics
 from gomatch_matcher.service import MatcherService
 
@@ -72,7 +73,7 @@ async def _serve(settings: Settings, tracing: Tracing, checkpoint: Checkpoint) -
         await transport.close()
 
 
-async def _serve_market(service: MatcherService, server: HealthServer, stop: asyncio.Event) -> None:
+async def _serve_market(service: MatcherService, server: HostedServer, stop: asyncio.Event) -> None:
     """Health is answered for as long as the market is served, and no longer."""
     try:
         await service.run(stop)
