@@ -7,21 +7,20 @@ from tests.integration.chart.helm import Document, Helm, named, of_kind
 _READ = {"get", "list", "watch"}
 _KEEP = _READ | {"create", "patch", "update", "delete"}
 WHERE_MARKETS_ARE = {
-    "gomatch.io/markets": _READ | {"patch", "update"},
-    "gomatch.io/markets/status": {"get", "patch", "update"},
-    "gomatch.io/markets/finalizers": {"update"},
+    "gomatch.io/markets": _READ | {"patch"},
+    "gomatch.io/markets/status": {"patch"},
     "apps/deployments": _KEEP,
     "/services": _KEEP,
     "/configmaps": _KEEP,
     "policy/poddisruptionbudgets": _KEEP,
     "networking.k8s.io/networkpolicies": _KEEP,
     "/pods": _READ | {"patch"},
-    "/events": {"get", "list", "create", "patch"},
+    "/events": {"list", "create"},
     "coordination.k8s.io/leases": {"create"},
     "coordination.k8s.io/leases gomatch-operator-canary": _READ | {"update"},
 }
 IN_ITS_OWN_NAMESPACE = {
-    "/events": {"get", "list", "create", "patch"},
+    "/events": {"create"},
     "coordination.k8s.io/leases": {"create"},
     "coordination.k8s.io/leases gomatch-operator": {"get", "update"},
 }

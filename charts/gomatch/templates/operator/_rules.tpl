@@ -2,13 +2,10 @@
 {{- define "gomatch.marketRules" -}}
 - apiGroups: [gomatch.io]
   resources: [markets]
-  verbs: [get, list, watch, patch, update]
+  verbs: [get, list, watch, patch]
 - apiGroups: [gomatch.io]
   resources: [markets/status]
-  verbs: [get, patch, update]
-- apiGroups: [gomatch.io]
-  resources: [markets/finalizers]
-  verbs: [update]
+  verbs: [patch]
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, patch, update, delete]
@@ -26,7 +23,7 @@
   verbs: [get, list, watch, patch]
 - apiGroups: [""]
   resources: [events]
-  verbs: [get, list, create, patch]
+  verbs: [list, create]
 # The canary: changed now and then to see whether the watches still hear. A right to create cannot
 # name the object.
 - apiGroups: [coordination.k8s.io]
