@@ -13,7 +13,7 @@
 {{- with .Values.global.imagePullSecrets -}}
 imagePullSecrets:
 {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -2,7 +2,7 @@
 {{- define "gomatch.migrations" -}}
 initContainers:
   - name: migrations
-    image: {{ include "gomatch.image" . }}
+    image: {{ include "gomatch.image" . | quote }}
     imagePullPolicy: {{ .image.pullPolicy }}
     command:
       - python
@@ -33,7 +33,7 @@ initContainers:
 {{- if .Values.migrations.enabled -}}
 - name: credentials-migrations
   secret:
-    secretName: {{ (include "gomatch.server" (dict "root" . "server" "postgres" "user" "migrations") | fromYaml).secret }}
+    secretName: {{ (include "gomatch.server" (dict "root" . "server" "postgres" "user" "migrations") | fromYaml).secret | quote }}
     defaultMode: 0440
 {{- end -}}
 {{- end -}}

@@ -33,7 +33,7 @@ affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- end -}}
 
@@ -72,12 +72,12 @@ Argument: dict "root" $ "servers" (list "postgres" "rabbitmq" "redis") "user" ap
 {{- $server := include "gomatch.server" (dict "root" $given.root "server" . "user" $given.user) | fromYaml }}
 - name: credentials-{{ . }}
   secret:
-    secretName: {{ $server.secret }}
+    secretName: {{ $server.secret | quote }}
     defaultMode: 0440
 {{- if $server.caConfigMap }}
 - name: ca-{{ . }}
   configMap:
-    name: {{ $server.caConfigMap }}
+    name: {{ $server.caConfigMap | quote }}
 {{- end }}
 {{- end }}
 {{- end -}}

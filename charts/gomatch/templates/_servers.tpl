@@ -32,7 +32,7 @@ Argument: dict "root" $ "server" NAME, and by choice "user" api|operator|migrati
 
 {{- define "gomatch.url.redis" -}}
 {{- $ca := ternary "?ssl_ca_certs=/etc/gomatch/ca/redis/ca.crt" "" (and .values.tls (ne .values.caConfigMap "")) -}}
-{{- printf "%s://%s:%v/%v%s" (ternary "rediss" "redis" .values.tls) .at.host .at.port .values.database $ca -}}
+{{- printf "%s://%s:%v/%v%s" (ternary "rediss" "redis" .values.tls) .at.host .at.port (int64 .values.database) $ca -}}
 {{- end -}}
 
 {{/* The URL of RabbitMQ's management API. */}}

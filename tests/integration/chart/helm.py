@@ -64,13 +64,14 @@ class Helm:
         release: str = "gomatch",
         namespace: str = "venue",
         kubernetes: str = OLDEST_KUBERNETES,
+        chart: Path = CHART,
     ) -> list[Document]:
         """All objects of a release with the named set and, laid over it, ``values``. What was
         rendered is remembered; random values in it are then the same."""
         text = json.dumps(values or {}, sort_keys=True)
-        key = (value_set, text, release, namespace, kubernetes)
+        key = (value_set, text, release, namespace, kubernetes, str(chart))
         if key not in self._rendered:
-            done = self._template(value_set, values or {}, release, namespace, kubernetes)
+            done = self._template(value_set, values or {}, release, namespace, kubernetes, chart)
             assert done.code == 0, done.stderr
             self._rendered[key] = done.stdout
         documents = yaml.load_all(self._rendered[key], yaml.CSafeLoader)
@@ -78,15 +79,21 @@ class Helm:
 
     def refusal(self, value_set: str = "dev", values: Values | None = None) -> str:
         """What Helm says when it refuses these values."""
-        done = self._template(value_set, values or {}, "gomatch", "venue", OLDEST_KUBERNETES)
+        done = self._template(value_set, values or {})
         assert done.code != 0, "the values were accepted"
         return done.stderr
 
     def _template(
-        self, value_set: str, values: Values, release: str, namespace: str, kubernetes: str
+        self,
+        value_set: str,
+        values: Values,
+        release: str = "gomatch",
+        namespace: str = "venue",
+        kubernetes: str = OLDEST_KUBERNETES,
+        chart: Path = CHART,
     ) -> Finished:
         return self.run(
-            *("template", release, str(CHART), "--namespace", namespace),
+            *("template", release, str(chart), "--namespace", namespace),
             *("--kube-version", kubernetes, "--values", str(VALUE_SETS[value_set])),
             values=values,
         )

@@ -56,6 +56,22 @@ def test_objects_are_what_the_schemas_of_kubernetes_say(
             kubernetes_validate.validate(document, version, strict=True)
 
 
+def test_names_that_look_like_numbers_stay_names(helm: Helm) -> None:
+    server = {"existingSecret": "1e3", "caConfigMap": "0123"}
+    account = {"serviceAccount": {"create": False, "name": "1"}, "priorityClassName": "7"}
+    values = {
+        "global": {"imagePullSecrets": ["123"]},
+        **dict.fromkeys(("postgresql", "rabbitmq", "redis"), server),
+        **dict.fromkeys(("server", "callback"), {"existingSecret": "5"}),
+        "api": {**account, "ingress": {"enabled": True, "hosts": ["a.b"], "className": "9"}},
+        "operator": account,
+        "matcher": account,
+        "dev": {"persistence": {"enabled": True, "storageClassName": "11"}},
+    }
+    for document in helm.render(values=values):
+        kubernetes_validate.validate(document, OLDEST_KUBERNETES, strict=True)
+
+
 def test_the_validation_sees_an_unknown_field(helm: Helm) -> None:
     service = named(helm.render(), "Service", "gomatch-api")
     service["spec"]["portz"] = []

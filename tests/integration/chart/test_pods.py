@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
+import re
+import shutil
+from pathlib import Path
 
 import pytest
 
-from tests.integration.chart.helm import Document, Helm, containers, named, pod_templates
+from tests.integration.chart.helm import CHART, Document, Helm, containers, named, pod_templates
 from tests.integration.chart.pod_security import violations
+from tests.integration.chart.test_configuration import operator_settings
 
 
 def test_every_pod_is_restricted(rendered: list[Document]) -> None:
@@ -142,10 +146,13 @@ def test_a_changed_configuration_restarts_the_operator(helm: Helm) -> None:
     assert annotations(4) == annotations(4)
 
 
-def test_large_numbers_stay_whole(helm: Helm) -> None:
+def test_large_numbers_stay_whole(helm: Helm, tmp_path: Path) -> None:
     values = {
         "backlogLimit": 100_000_000,
         "dev": {"postgresql": {"runAsUser": 1_000_680_000}},
+        "operator": {"rolloutDeadlineSeconds": 1_000_000, "maxConcurrentRollouts": 1_000_000},
+        "redis": {"database": 1_000_000},
+        "api": {"replicas": 1_000_000},
     }
     documents = helm.render(values=values)
     pods = pod_templates(documents)
@@ -154,3 +161,28 @@ def test_large_numbers_stay_whole(helm: Helm) -> None:
     assert passwd.startswith("postgresql:x:1000680000:1000680000:")
     (container,) = pods["gomatch-api"]["spec"]["containers"]
     assert {"name": "GOMATCH_BACKLOG_LIMIT", "value": "100000000"} in container["env"]
+    assert named(documents, "Deployment", "gomatch-api")["spec"]["replicas"] == 1_000_000
+    settings = operator_settings(documents, tmp_path)
+    assert settings.rollout.deadline_seconds == 1_000_000
+    assert settings.rollout.max_concurrent == 1_000_000
+    assert settings.servers.redis.url.endswith("/1000000")
+
+
+def test_an_upgrade_of_the_chart_alone_leaves_the_servers_of_dev_running(
+    helm: Helm, tmp_path: Path
+) -> None:
+    """Without persistence a new pod of PostgreSQL begins with nothing."""
+    chart = tmp_path / "gomatch"
+    shutil.copytree(CHART, chart)
+    text = (chart / "Chart.yaml").read_text()
+    (chart / "Chart.yaml").write_text(re.sub("0[.]1[.]0", "0.2.0", text))
+    before, after = (
+        pod_templates(helm.render(values=values, chart=one))
+        for one, values in (
+            (CHART, {}),
+            (chart, {"commonLabels": {"example.com/team": "exchange"}, "logLevel": "debug"}),
+        )
+    )
+    for server in ("postgresql", "rabbitmq", "valkey"):
+        assert after[f"gomatch-{server}"] == before[f"gomatch-{server}"]
+    assert after["gomatch-api"] != before["gomatch-api"]

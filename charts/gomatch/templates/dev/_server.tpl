@@ -38,8 +38,10 @@ spec:
       {{- include "gomatch.selectorLabels" $here | nindent 6 }}
   template:
     metadata:
+      # Nothing that an upgrade changes: without persistence a new pod begins with nothing.
       labels:
-        {{- include "gomatch.podLabels" (merge (dict "podLabels" dict) $here) | nindent 8 }}
+        app.kubernetes.io/part-of: gomatch
+        {{- include "gomatch.selectorLabels" $here | nindent 8 }}
       annotations:
         gomatch.io/configuration: {{ printf "%s%s" $passwd $script | sha256sum }}
     spec:
@@ -51,7 +53,7 @@ spec:
       terminationGracePeriodSeconds: 30
       containers:
         - name: server
-          image: {{ include "gomatch.image" (dict "root" $root "image" $server.image) }}
+          image: {{ include "gomatch.image" (dict "root" $root "image" $server.image) | quote }}
           imagePullPolicy: {{ $server.image.pullPolicy }}
           command:
             - sh
@@ -106,11 +108,11 @@ spec:
           emptyDir: {}
         - name: configuration
           configMap:
-            name: {{ $name }}
+            name: {{ $name | quote }}
         {{- with .secret }}
         - name: credentials
           secret:
-            secretName: {{ . }}
+            secretName: {{ . | quote }}
             defaultMode: 0440
         {{- end }}
       {{- include "gomatch.scheduling" $dev | nindent 6 }}
@@ -138,7 +140,7 @@ spec:
   accessModes:
     - ReadWriteOnce
   {{- with $dev.persistence.storageClassName }}
-  storageClassName: {{ . }}
+  storageClassName: {{ . | quote }}
   {{- end }}
   resources:
     requests:

@@ -40,9 +40,9 @@
 roleRef:
   apiGroup: rbac.authorization.k8s.io
   kind: {{ .kind }}
-  name: {{ .name }}
+  name: {{ .name | quote }}
 subjects:
   - kind: ServiceAccount
-    name: {{ include "gomatch.serviceAccountName" (dict "root" .root "component" "operator") }}
+    name: {{ include "gomatch.serviceAccountName" (dict "root" .root "component" "operator") | quote }}
     namespace: {{ .root.Release.Namespace | quote }}
 {{- end -}}

@@ -20,8 +20,8 @@ backlogLimit: {{ .Values.backlogLimit | int64 }}
 logLevel: {{ .Values.logLevel }}
 port: 9091
 rollout:
-  maxConcurrent: {{ .Values.operator.maxConcurrentRollouts }}
-  deadlineSeconds: {{ .Values.operator.rolloutDeadlineSeconds }}
+  maxConcurrent: {{ .Values.operator.maxConcurrentRollouts | int64 }}
+  deadlineSeconds: {{ .Values.operator.rolloutDeadlineSeconds | int64 }}
 servers:
   postgres:
     {{- include "gomatch.operatorServer" (dict "root" . "server" "postgres") | nindent 4 }}
@@ -38,7 +38,7 @@ matcher:
   image: {{ include "gomatch.image" (dict "root" . "image" $matcher.image) | quote }}
   imagePullPolicy: {{ $matcher.image.pullPolicy }}
   imagePullSecrets: {{ .Values.global.imagePullSecrets | toJson }}
-  serviceAccountName: {{ include "gomatch.matcherServiceAccountName" . }}
+  serviceAccountName: {{ include "gomatch.matcherServiceAccountName" . | quote }}
   callbackTargets: {{ include "gomatch.callbackTargets" . | quote }}
   callbackSecretName: {{ include "gomatch.callbackSecretName" . | quote }}
   terminationGraceSeconds: {{ $matcher.terminationGracePeriodSeconds }}
