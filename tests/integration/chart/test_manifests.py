@@ -61,8 +61,11 @@ def test_names_that_look_like_numbers_stay_names(helm: Helm) -> None:
     account = {"serviceAccount": {"create": False, "name": "1"}, "priorityClassName": "7"}
     values = {
         "global": {"imagePullSecrets": ["123"]},
-        **dict.fromkeys(("postgresql", "rabbitmq", "redis"), server),
-        **dict.fromkeys(("server", "callback"), {"existingSecret": "5"}),
+        "postgresql": server,
+        "rabbitmq": server,
+        "redis": server,
+        "server": {"existingSecret": "5"},
+        "callback": {"existingSecret": "5"},
         "api": {**account, "ingress": {"enabled": True, "hosts": ["a.b"], "className": "9"}},
         "operator": account,
         "matcher": account,

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
+from gomatch.audit import audit
 from gomatch.engine import TradingState
 from gomatch.errors import StoreError
 from gomatch.store import ApiKeys, Claims, Disconnects, connect_pool
@@ -51,7 +52,7 @@ async def connected(url: str) -> AsyncIterator[asyncpg.Pool]:
         await pool.close()
 
 
-async def test_orders_are_taken_matched_and_recovered(
+async def test_orders_are_taken_matched_recovered_and_audited(
     database_url: str, redis_url: str, rabbitmq_url: str, url_of: UrlOf, tmp_path: Path
 ) -> None:
     venue = Venue(
@@ -79,6 +80,8 @@ async def test_orders_are_taken_matched_and_recovered(
         ) as reader:
             for path in ("orders", "trades", "markets", "markets/BTC-USDT/depth"):
                 assert (await reader.get(f"/v1/{path}")).status_code == 200
+        report = await audit(url_of("gomatch_matcher"), redis_url)
+    assert (report.findings, report.unchecked) == ([], [])
 
 
 async def test_the_api_keeps_keys_and_watches_connections(url_of: UrlOf) -> None:
