@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: install up test e2e lint bench images format proto lock clean
+.PHONY: install up test e2e e2e-check lint bench images format proto lock clean
 
 install: .venv/.installed
 
@@ -16,8 +16,11 @@ up: install
 test: install
 	scripts/test.sh
 
-e2e: install
+e2e: $(if $(BOOTSTRAP),,e2e-check) install
 	scripts/e2e.sh $(if $(BOOTSTRAP),--bootstrap)
+
+e2e-check:
+	@PYTHON=$(PYTHON) scripts/e2e.sh --check
 
 lint: install
 	scripts/lint.sh

@@ -9,7 +9,9 @@ data=$cache/docker
 run=/run/gomatch-docker # short: a socket's path has at most 107 characters
 address=unix://$run/docker.sock
 
-running() { [ -f "$run/pid" ] && kill -0 "$(cat "$run/pid")" 2>/dev/null; }
+# PID: of a daemon that was killed, the number may be another process's by now.
+is_dockerd() { [ "$(cat "/proc/$1/comm" 2>/dev/null)" = dockerd ]; }
+running() { [ -f "$run/pid" ] && is_dockerd "$(cat "$run/pid")"; }
 answers() { docker --host "$address" info >/dev/null 2>&1; }
 
 # Each node's systemd, containerd and kubelet watch files; Debian's limit is used up by two clusters.
@@ -44,7 +46,7 @@ stop() {
     pid=$(cat "$run/pid")
     kill "$pid"
     for ((tries = 0; tries < 300; tries++)); do
-        kill -0 "$pid" 2>/dev/null || return 0
+        is_dockerd "$pid" || return 0
         sleep 0.2
     done
     kill -KILL "$pid"
