@@ -9,7 +9,15 @@ import json
 import pytest
 
 from gomatch.messages.credentials import parse_server_key
-from tests.integration.chart.helm import Document, Helm, named, of_kind
+from tests.integration.chart.helm import (
+    CHART,
+    OLDEST_KUBERNETES,
+    VALUE_SETS,
+    Document,
+    Helm,
+    named,
+    of_kind,
+)
 
 
 @pytest.mark.parametrize("value_set", ["dev", "everything", "cluster-scope"])
@@ -89,3 +97,14 @@ def test_the_development_servers_use_the_secrets_that_programs_use(helm: Helm) -
         deployment = named(documents, "Deployment", name)
         volumes = deployment["spec"]["template"]["spec"]["volumes"]
         assert [one["secret"]["secretName"] for one in volumes if "secret" in one] == [secret]
+
+
+def test_with_all_secrets_given_every_rendering_is_the_same(helm: Helm) -> None:
+    """As GitOps tools need it that render without a cluster."""
+    arguments = (
+        *("template", "gomatch", str(CHART), "--namespace", "venue"),
+        *("--kube-version", OLDEST_KUBERNETES, "--values", str(VALUE_SETS["production"])),
+    )
+    first, second = (helm.run(*arguments) for _ in range(2))
+    assert (first.code, second.code) == (0, 0)
+    assert first.stdout == second.stdout
