@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tests.fixtures.pasted import documented_commands
 from tests.fixtures.venue_on_cluster import NAMESPACE, RELEASE, Traders, VenueOnCluster
 from tests.fixtures.waiting import wait_for
 
 _CRD = "markets.gomatch.io"
+_PAGE = "docs/install.md"
 _BY_KUBERNETES = {"configmap/kube-root-ca.crt", "serviceaccount/default"}
 
 
@@ -27,6 +29,14 @@ def test_an_audit_of_everything_that_was_sent_is_clean(
 
     assert report.get("findings") == [], report
     assert (report["clean"], report["complete"]) == (True, True)
+
+
+def test_the_documented_audit_runs_in_the_pod_of_a_matcher(venue: VenueOnCluster) -> None:
+    command = documented_commands(_PAGE, "kubectl -n markets-spot exec deployment/btc-usdt-matcher")
+
+    said = venue.shell(command.replace("markets-spot", NAMESPACE))
+
+    assert said.rstrip().endswith("clean"), said
 
 
 def test_deleted_markets_leave_their_data_in_postgresql_alone(
@@ -87,13 +97,12 @@ def test_helm_uninstall_leaves_what_it_says(venue: VenueOnCluster) -> None:
     wait_for(lambda: left() == kept, what=f"only {sorted(kept)} are left; there is {left()}")
     assert venue.exists("crd", _CRD)
 
-    venue.kubectl(
-        *("delete", "serviceaccounts,secrets,persistentvolumeclaims"),
-        f"--selector=app.kubernetes.io/instance={RELEASE},app.kubernetes.io/managed-by=Helm",
-    )
-    venue.kubectl("delete", "crd", _CRD)
+    commands = documented_commands(_PAGE, "for namespace in gomatch markets-spot markets-test; do")
+    venue.shell(commands.replace("gomatch markets-spot markets-test", NAMESPACE))
 
     wait_for(lambda: left() == set(), what="nothing is left")
+    assert venue.objects("leases") == []
+    assert not venue.exists("crd", _CRD)
     everywhere = venue.kubectl(
         *("get", "clusterroles,clusterrolebindings", "--output=name"),
     )
