@@ -111,6 +111,13 @@ def test_helm_names_what_it_refuses(helm: Helm, values: dict[str, Any], message:
         ({"rabbitmq": {"tls": True}}, "dev.rabbitmq has no TLS"),
         ({"redis": {"tls": True}}, "dev.valkey has no TLS"),
         ({"postgresql": {"sslMode": "require"}}, "dev.postgresql has no TLS"),
+        (
+            {
+                "dev": {"postgresql": {"enabled": False}},
+                "postgresql": {"host": "db", "existingSecret": "db"},
+            },
+            "postgresql.caConfigMap is missing: with sslMode verify-full",
+        ),
         ({"clusterScope": True, "watchNamespaces": ["a"]}, "not both"),
         ({"api": {"ingress": {"enabled": True}}}, "api.ingress.hosts is empty"),
         (
