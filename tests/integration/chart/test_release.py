@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +99,29 @@ def test_the_api_server_takes_every_object_without_a_warning(
     assert "violate PodSecurity" not in done.stderr
     assert "unknown field" not in done.stderr
     release.wait_for_crd()
+
+
+def test_what_helm_says_leads_to_a_market(control_plane: ControlPlane, release: Release) -> None:
+    """Its commands name what there is, and the Market in them is taken."""
+    said = release.upgrade().stdout
+    release.wait_for_crd()
+    applied = re.search(r"^ {5}(kubectl .* apply -f - <<EOF\n(?: {5}.*\n)*? {5}EOF\n)", said, re.M)
+    assert applied is not None, said
+
+    subprocess.run(
+        ["/bin/sh", "-eu", "-c", textwrap.dedent(f"     {applied[1]}")],
+        check=True,
+        timeout=60,
+        env={
+            "PATH": f"{control_plane.programs}:/usr/bin:/bin",
+            "HOME": str(control_plane.folder),
+            "KUBECONFIG": str(control_plane.kubeconfig),
+        },
+    )
+
+    assert release.get("market", "btc-usdt")["spec"]["tickSize"] == "0.01"
+    for kind, name in re.findall(r"(deployment|service|market)/([\w-]+)", said):
+        assert release.exists(kind, name), f"{kind} {name}"
 
 
 def test_an_upgrade_changes_no_secret(control_plane: ControlPlane, release: Release) -> None:
