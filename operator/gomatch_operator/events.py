@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -17,6 +18,9 @@ from gomatch_operator.status import Transition
 
 _log = logs.get(__name__)
 
+_AT_ONCE = 25
+_SECONDS_EACH = 60.0
+_REMEMBERED = 10_000
 _QUIET = {
     (c.READY, "False"): frozenset(
         {
@@ -75,9 +79,46 @@ def _is_quiet(type_: str, status: str, reason: str) -> bool:
     return reason in _QUIET.get((type_, status), ())
 
 
+class _Allowance:
+    """How many Events each Market may still have: so many at once, then one now and then. What
+    flaps, or is fought over with another controller, would fill etcd without end."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._spent: dict[str, tuple[float, float]] = {}
+        """By uid: Events that are not made up for yet, as of when."""
+
+    def take(self, uid: str) -> bool:
+        now = self._clock()
+        spent, at = self._spent.get(uid, (0.0, now))
+        spent = max(0.0, spent - (now - at) / _SECONDS_EACH)
+        if spent > _AT_ONCE - 1:
+            return False
+        if len(self._spent) >= _REMEMBERED:
+            self._forget(now)
+        self._spent[uid] = spent + 1, now
+        return True
+
+    def _forget(self, now: float) -> None:
+        self._spent = {
+            uid: (spent, at)
+            for uid, (spent, at) in self._spent.items()
+            if spent > (now - at) / _SECONDS_EACH
+        }
+
+
 class Events:
-    def __init__(self, api: ClusterApi, *, instance: str, namespace: str, lease: str) -> None:
+    def __init__(
+        self,
+        api: ClusterApi,
+        *,
+        instance: str,
+        namespace: str,
+        lease: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """``instance`` names this process; Events on the operator stand at its ``lease``."""
+        self._allowance = _Allowance(clock)
         self._api = api
         self._instance = instance
         self._operator = {
@@ -88,9 +129,10 @@ class Events:
         }
 
     async def tell(self, market: Market, changed: Sequence[Transition]) -> None:
-        """An Event for each transition that is worth one; one that cannot be posted is logged."""
+        """An Event for each transition that is worth one, unless the Market has had too many; one
+        that cannot be posted is logged."""
         for transition in changed:
-            if worth_telling(transition):
+            if worth_telling(transition) and self._allowance.take(market.uid):
                 condition = transition.condition
                 good = _is_good(condition.type, condition.status)
                 await self.post(
@@ -102,9 +144,10 @@ class Events:
 
     async def repaired(self, market: Market, what: Sequence[str]) -> None:
         """Somebody's change was undone."""
-        await self.post(
-            market_reference(market), reason="Restored", message="; ".join(what), warning=False
-        )
+        if self._allowance.take(market.uid):
+            await self.post(
+                market_reference(market), reason="Restored", message="; ".join(what), warning=False
+            )
 
     async def operator(self, reason: str, message: str, *, warning: bool) -> None:
         """Something that concerns all Markets."""

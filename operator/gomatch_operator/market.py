@@ -137,9 +137,9 @@ def read_market(body: Mapping[str, Any]) -> Market:
         uid=metadata["uid"],
         generation=metadata.get("generation", 0),
         resource_version=metadata.get("resourceVersion", ""),
-        created_at=_microseconds(metadata["creationTimestamp"]),
+        created_at=microseconds(metadata["creationTimestamp"]),
         deleting="deletionTimestamp" in metadata,
-        deleted_at=_microseconds(metadata["deletionTimestamp"])
+        deleted_at=microseconds(metadata["deletionTimestamp"])
         if "deletionTimestamp" in metadata
         else 0,
         annotations={
@@ -192,7 +192,8 @@ def state_name(state: TradingState) -> StateName:
     return _STATE_NAMES[state]
 
 
-def _microseconds(timestamp: str) -> int:
+def microseconds(timestamp: str) -> int:
+    """Since the epoch, of a timestamp of the API server."""
     return int(datetime.fromisoformat(timestamp.replace("Z", "+00:00")).timestamp() * 1_000_000)
 
 

@@ -3,7 +3,7 @@ time and memory with every object."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Literal
 from urllib.parse import urlencode
 
@@ -22,7 +22,6 @@ Propagation = Literal["Background", "Foreground", "Orphan"]
 
 _JSON = "application/json"
 _MERGE = "application/merge-patch+json"
-_JSON_PATCH = "application/json-patch+json"
 _APPLY = "application/apply-patch+yaml"
 
 
@@ -129,21 +128,6 @@ class ClusterApi:
             query={"fieldManager": names.FIELD_MANAGER},
         )
 
-    async def json_patch(
-        self, kind: str, namespace: str, name: str, operations: Sequence[Body]
-    ) -> dict[str, Any]:
-        """Raises ObjectInvalid when a `test` among the operations fails."""
-        return await self._call(
-            "patch",
-            "PATCH",
-            kind,
-            namespace,
-            name,
-            body=operations,
-            content_type=_JSON_PATCH,
-            query={"fieldManager": names.FIELD_MANAGER},
-        )
-
     async def patch_status(
         self, kind: str, namespace: str, name: str, status: Body, *, uid: str
     ) -> dict[str, Any]:
@@ -189,7 +173,7 @@ class ClusterApi:
         *,
         subresource: str = "",
         query: Mapping[str, str] | None = None,
-        body: Body | Sequence[Body] | None = None,
+        body: Body | None = None,
         content_type: str = _JSON,
     ) -> dict[str, Any]:
         path = RESOURCES[kind].path(namespace, name, subresource)
@@ -206,7 +190,7 @@ class ClusterApi:
         method: str,
         path: str,
         *,
-        body: Body | Sequence[Body] | None = None,
+        body: Body | None = None,
         content_type: str = _JSON,
     ) -> dict[str, Any]:
         url = f"{self._client.configuration.host}{path}"

@@ -44,15 +44,6 @@ def foreign(desired: Desired, observed: Watched) -> Sequence[str]:
     ]
 
 
-def leaving(desired: Desired, observed: Watched) -> Sequence[ObjectKey]:
-    """Objects of our name that are being deleted; when they are gone they are made anew."""
-    return [
-        known.key
-        for known in _known(desired, observed)
-        if _standing(known, desired) is Standing.LEAVING
-    ]
-
-
 def _known(desired: Desired, observed: Watched) -> Iterator[OwnedObject]:
     """Of all kinds, desired or not."""
     namespace, market = desired.market

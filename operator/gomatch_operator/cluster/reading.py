@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any
 
 from gomatch_operator import names
 from gomatch_operator.cluster.projection import is_market, projection_hash
+from gomatch_operator.market import microseconds
 from gomatch_operator.watched import DeploymentStatus, ObjectKey, OwnedObject, PodSummary
 
 
@@ -55,7 +55,7 @@ def read_pod(body: Mapping[str, Any]) -> PodSummary | None:
         deleting="deletionTimestamp" in metadata,
         phase=status.get("phase", ""),
         node=spec.get("nodeName", ""),
-        created_at=_microseconds(metadata["creationTimestamp"]),
+        created_at=microseconds(metadata["creationTimestamp"]),
         image=_named(spec.get("containers"), names.CONTAINER).get("image", ""),
         waiting_reason=waiting.get("reason", ""),
         waiting_message=waiting.get("message", ""),
@@ -102,7 +102,3 @@ def _condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
 
 def _named(entries: Iterable[Mapping[str, Any]] | None, name: str) -> Mapping[str, Any]:
     return next((entry for entry in entries or [] if entry["name"] == name), {})
-
-
-def _microseconds(timestamp: str) -> int:
-    return int(datetime.fromisoformat(timestamp.replace("Z", "+00:00")).timestamp() * 1_000_000)

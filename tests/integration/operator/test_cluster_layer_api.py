@@ -60,9 +60,7 @@ async def test_a_list_is_read_page_by_page(
 async def test_each_call_is_counted_by_its_verb(layer: ClusterLayer, calls: Counter[str]) -> None:
     body = await layer.api.create("ConfigMap", layer.namespace, config_map("a", x="1"))
     await layer.api.merge_patch("ConfigMap", layer.namespace, "a", {"data": {"x": "2"}})
-    await layer.api.json_patch(
-        "ConfigMap", layer.namespace, "a", [{"op": "add", "path": "/data/y", "value": "3"}]
-    )
+    await layer.api.merge_patch("ConfigMap", layer.namespace, "a", {"data": {"y": "3"}})
     last = await layer.api.get("ConfigMap", layer.namespace, "a")
     await layer.api.replace("ConfigMap", layer.namespace, "a", {**last, "data": {"z": "4"}})
     after = [

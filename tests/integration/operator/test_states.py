@@ -99,6 +99,11 @@ async def test_a_halt_by_the_price_band_stands_until_it_is_asked_to_resume(
     await reconciled_again(shared_site, name)
     here.apply(market(name, symbol, **BANDED, maxOpenOrders=5))
     await until_seen(shared_site, name, symbol)
+    # As may have been asked for before the halt.
+    here.apply(market(name, symbol, **BANDED, maxOpenOrders=5, state="Auction"))
+    await until_seen(shared_site, name, symbol)
+    here.apply(market(name, symbol, **BANDED, maxOpenOrders=5))
+    await until_seen(shared_site, name, symbol)
     row = await shared_site.claimed(symbol)
     assert (row.accepted, row.applied) == (asked + 1, asked + 1)
     assert (row.state, row.state_reason) == (TradingState.HALTED, Reason.PRICE_BAND)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from gomatch_operator import conditions as c
+from gomatch_operator.cluster.api import Body, ClusterApi
 from gomatch_operator.conditions import Condition
-from gomatch_operator.events import worth_telling
+from gomatch_operator.events import Events, worth_telling
 from gomatch_operator.status import Transition
+from tests.fixtures.example_markets import example_market
 
 
 @pytest.mark.parametrize(
@@ -82,3 +84,42 @@ def _transition(kind: str, before: tuple[str, str], now: tuple[str, str]) -> Tra
     status, reason = now
     condition = Condition(kind, status, reason, "-")  # type: ignore[arg-type]
     return Transition(condition, *before)
+
+
+class Api(ClusterApi):
+    def __init__(self) -> None:
+        self.posted: list[str] = []
+
+    async def create_event(self, namespace: str, body: Body) -> None:
+        self.posted.append(body["involvedObject"]["name"])
+
+
+async def test_what_flaps_or_is_fought_over_is_told_less_and_less() -> None:
+    api, now = Api(), [0.0]
+    events = Events(api, instance="a", namespace="venue", lease="operator", clock=lambda: now[0])
+    market, other = example_market(), example_market(name="other", uid="another")
+    halted = _transition(c.HALTED, ("False", "NotHalted"), ("True", "PriceBand"))
+    for _ in range(30):
+        await events.repaired(market, ["Service a: somebody changed it"])
+    await events.tell(market, [halted])
+    assert len(api.posted) == 25
+
+    await events.tell(other, [halted])
+    assert api.posted[25:] == ["other"]
+    now[0] = 60.0
+    for _ in range(2):
+        await events.tell(market, [halted])
+    assert len(api.posted) == 27
+    # The operator's own are few.
+    await events.operator("StoreUnavailable", "-", warning=True)
+    assert len(api.posted) == 28
+
+
+async def test_markets_that_are_quiet_again_are_forgotten() -> None:
+    api, now = Api(), [0.0]
+    events = Events(api, instance="a", namespace="venue", lease="operator", clock=lambda: now[0])
+    for number in range(10_001):
+        now[0] += 1.0
+        await events.repaired(example_market(uid=str(number)), ["-"])
+
+    assert len(events._allowance._spent) < 100

@@ -8,7 +8,7 @@ import pytest
 from kubernetes.aio.client import ApiClient, Configuration
 
 from gomatch_operator.cluster.api import ClusterApi
-from gomatch_operator.errors import ClusterUnavailable, LeadershipLost
+from gomatch_operator.errors import ClusterUnavailable, LeadershipLost, ObjectChanged
 
 
 class Answer:
@@ -25,9 +25,12 @@ class Server:
     def __init__(self) -> None:
         self.body = b'{"metadata":{"uid":"u1"},"items":[]}'
         self.asked: list[str] = []
+        self.sent: list[tuple[str, Any]] = []
+        """URL and body."""
 
-    async def request(self, method: str, *_: Any, **__: Any) -> Answer:
+    async def request(self, method: str, url: str, *, body: Any = None, **_: Any) -> Answer:
         self.asked.append(method)
+        self.sent.append((url, body))
         return Answer(self.body)
 
 
@@ -67,7 +70,6 @@ async def test_who_leads_no_more_sends_no_write_and_still_may_read(
         api.apply("Service", "a", "b", {}),
         api.replace("Service", "a", "b", {}),
         api.merge_patch("Service", "a", "b", {}),
-        api.json_patch("Service", "a", "b", []),
         api.patch_status("Market", "a", "b", {}, uid="u1"),
         api.delete("Service", "a", "b", uid="u1"),
         api.create_event("a", {}),
@@ -90,3 +92,32 @@ async def test_an_answer_that_is_no_json_is_an_api_server_that_is_away(
     server.body = b"<html>welcome"
     with pytest.raises(ClusterUnavailable, match="get Service a/b"):
         await api.get("Service", "a", "b")
+
+
+async def test_only_the_very_object_that_is_meant_is_deleted(
+    api: ClusterApi, server: Server
+) -> None:
+    await api.delete("Service", "a", "b", uid="u1")
+
+    [(url, body)] = server.sent
+    assert url == "http://api/api/v1/namespaces/a/services/b"
+    assert body["preconditions"] == {"uid": "u1"}
+
+
+async def test_what_is_applied_wins_and_is_signed_and_what_is_unknown_is_refused(
+    api: ClusterApi, server: Server
+) -> None:
+    await api.apply("Service", "a", "b", {})
+
+    [(url, _)] = server.sent
+    assert set(url.partition("?")[2].split("&")) == {
+        "fieldManager=gomatch-operator",
+        "fieldValidation=Strict",
+        "force=true",
+    }
+
+
+async def test_a_status_that_met_another_market_is_told(api: ClusterApi, server: Server) -> None:
+    await api.patch_status("Market", "a", "b", {}, uid="u1")
+    with pytest.raises(ObjectChanged):
+        await api.patch_status("Market", "a", "b", {}, uid="of the one before")

@@ -9,7 +9,7 @@ import pytest
 from gomatch_operator import names
 from gomatch_operator.cluster import planning
 from gomatch_operator.cluster.ownership import Standing, standing
-from gomatch_operator.cluster.planning import foreign, leaving
+from gomatch_operator.cluster.planning import foreign
 from gomatch_operator.desired import Desired, desired
 from gomatch_operator.watched import ObjectKey, OwnedObject, Settled, Watched
 from tests.fixtures.example_markets import UID, example_market, example_settings
@@ -124,7 +124,6 @@ def test_an_object_of_the_market_before_is_waited_for() -> None:
     watched = observed(owner_uid="before")
 
     assert plan(watched) == []
-    assert leaving(WANTED, watched) == [SERVICE]
     assert foreign(WANTED, watched) == []
 
 

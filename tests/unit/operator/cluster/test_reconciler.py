@@ -8,7 +8,7 @@ import pytest
 
 from gomatch_operator.cluster.reconciler import ClusterReconciler
 from gomatch_operator.desired import Desired, desired
-from gomatch_operator.errors import ObjectChanged, ObjectInvalid
+from gomatch_operator.errors import ForeignObject, ObjectChanged, ObjectInvalid
 from gomatch_operator.watched import ObjectKey, Watched
 from tests.fixtures.example_markets import PLAIN_SPEC, example_market, example_settings
 from tests.fixtures.memory_cluster import MemoryApi
@@ -18,6 +18,7 @@ WANTED = desired(MARKET, example_settings(), image="gomatch-matcher:1")
 
 
 DEPLOYMENT = ObjectKey("Deployment", "venue", "btc-usdt-matcher")
+SERVICE = ObjectKey("Service", "venue", "btc-usdt-matcher")
 
 
 class Setting:
@@ -86,3 +87,49 @@ async def test_an_object_is_not_deleted_because_what_is_wanted_is_refused(
         await setting.reconcile(desired(MARKET, moved, image="gomatch-matcher:1"))
 
     assert "delete" not in setting.api.writes
+
+
+async def test_an_object_that_was_made_anew_meanwhile_is_not_written_over(
+    setting: Setting,
+) -> None:
+    await setting.reconcile()
+    theirs = setting.api.objects[DEPLOYMENT]
+    theirs["metadata"] = {**theirs["metadata"], "uid": "another"}
+    before = dict(theirs)
+
+    with pytest.raises(ObjectChanged):
+        await setting.reconcile(with_standby())
+    assert setting.api.objects[DEPLOYMENT] == before
+
+
+async def test_an_object_of_somebody_else_is_neither_adopted_nor_changed(
+    setting: Setting,
+) -> None:
+    theirs = {"metadata": {"name": "btc-usdt-matcher", "namespace": "venue", "uid": "u"}}
+    setting.api.objects[SERVICE] = {"kind": "Service", **theirs, "spec": {}}
+    before = dict(setting.api.objects[SERVICE])
+
+    with pytest.raises(ForeignObject, match="Service venue/btc-usdt-matcher"):
+        await setting.reconcile()
+    assert setting.api.objects[SERVICE] == before
+    assert DEPLOYMENT not in setting.api.objects
+
+
+async def test_an_object_that_the_watch_has_not_told_of_yet_is_put_right(
+    setting: Setting,
+) -> None:
+    await setting.reconcile()
+    setting.watched.owned.clear()
+    await setting.reconcile(with_standby())
+
+    assert setting.api.objects[DEPLOYMENT]["spec"]["replicas"] == 2
+
+
+async def test_an_object_that_is_being_deleted_is_waited_for(setting: Setting) -> None:
+    await setting.reconcile()
+    setting.watched.owned.clear()
+    metadata = setting.api.objects[SERVICE]["metadata"]
+    metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+
+    with pytest.raises(ObjectChanged, match="is being deleted"):
+        await setting.reconcile(with_standby())
