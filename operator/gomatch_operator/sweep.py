@@ -78,6 +78,7 @@ class Sweep:
         parts = self._parts
         parts.leadership.require()
         await self._kind()
+        self._unhandled()
         await self._store()
         await self._broker()
         await self._mirrors()
@@ -99,6 +100,12 @@ class Sweep:
         crd = self._parts.crd
         if await crd.look():
             await self._concerns_all(crd.fault, "CrdCurrent", "The CRD has all fields.")
+
+    def _unhandled(self) -> None:
+        """Changed Markets that the queue had no room for."""
+        for market in self._markets():
+            if market.status.get("observedGeneration") != market.generation:
+                self._parts.work.add(market.key, urgent=False)
 
     async def _store(self) -> None:
         parts = self._parts

@@ -102,6 +102,7 @@ class Place:
         """One that was reconciled with the row as it is, unless ``status`` says otherwise."""
         status = {
             "claim": {"installation": "test"},
+            "observedGeneration": 1,
             "lastSequence": SEEN.sequence,
             "queue": {"depth": 0, "consumers": 1},
         }
@@ -203,6 +204,12 @@ async def test_a_market_whose_row_is_another_is_looked_at(
     assert await place.once() == ["btc-usdt"]
 
 
+async def test_a_change_that_the_queue_had_no_room_for_is_looked_at(place: Place) -> None:
+    place.market(metadata={"generation": 2})
+
+    assert await place.once() == ["btc-usdt"]
+
+
 async def test_a_market_whose_row_is_gone_is_looked_at(place: Place) -> None:
     place.rows = []
 
@@ -212,7 +219,7 @@ async def test_a_market_whose_row_is_gone_is_looked_at(place: Place) -> None:
 async def test_a_symbol_that_another_has_is_asked_for_until_that_one_lets_go(
     place: Place,
 ) -> None:
-    waiting = place.market("waiting", "ETH-USDT", status={})
+    waiting = place.market("waiting", "ETH-USDT", status={"observedGeneration": 1})
     strange = example_row(
         symbol="ETH-USDT", owner=replace(OWNER, installation="another"), held=True
     )

@@ -14,7 +14,7 @@ from gomatch_operator.watching.arrivals import Arrivals
 from gomatch_operator.watching.watch import CanaryBeat, Heard
 from gomatch_operator.work import KeyedQueue
 from tests.fixtures.example_facts import example_deployment, example_pod
-from tests.fixtures.example_markets import PLAIN_SPEC, example_market, market_body
+from tests.fixtures.example_markets import example_market, market_body
 
 KEY = MarketKey("venue", "btc-usdt")
 
@@ -102,23 +102,6 @@ async def test_an_older_word_on_a_market_is_dropped(place: Place) -> None:
     assert not place.watched.markets[KEY].has_finalizer
     place.hear(changed_market(resourceVersion="2", uid="another"))
     assert place.watched.markets[KEY].uid == "another"
-
-
-async def test_a_change_during_a_write_of_status_is_news_when_the_watch_tells_of_it(
-    place: Place,
-) -> None:
-    """The answer to the write shows the change before the watch does."""
-    place.hear(example_market())
-    await place.looked_at()
-    body = market_body({**PLAIN_SPEC, "state": "Halted"})
-    body["metadata"] |= {"generation": 2, "resourceVersion": "3"}
-    answer = read_market({**body, "status": {"state": "Running"}})
-    place.watched.keep_status(answer)
-    assert place.watched.markets[KEY].status == {"state": "Running"}
-    assert place.watched.markets[KEY].generation == 1
-
-    place.hear(answer)
-    assert await place.looked_at() == [KEY]
 
 
 async def test_a_status_that_was_written_is_not_taken_back_by_what_comes_from_before_it(
