@@ -58,7 +58,6 @@ class DeploymentStatus:
     """Its own controller says that it makes no progress: the condition Progressing is False."""
     failure: str = ""
     """Message of the condition ReplicaFailure, as of an exceeded quota."""
-    failure_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

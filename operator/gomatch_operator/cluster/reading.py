@@ -81,7 +81,6 @@ def _deployment_status(body: Mapping[str, Any]) -> DeploymentStatus:
     spec, status = body.get("spec") or {}, body.get("status") or {}
     pod = spec.get("template", {}).get("spec") or {}
     failure = _condition(status, "ReplicaFailure")
-    failing = failure.get("status") == "True"
     return DeploymentStatus(
         image=_named(pod.get("containers"), names.CONTAINER).get("image", ""),
         desired=spec.get("replicas", 0),
@@ -90,8 +89,7 @@ def _deployment_status(body: Mapping[str, Any]) -> DeploymentStatus:
         ready=status.get("readyReplicas", 0),
         total=status.get("replicas", 0),
         overdue=_condition(status, "Progressing").get("status") == "False",
-        failure=failure.get("message", "") if failing else "",
-        failure_reason=failure.get("reason", "") if failing else "",
+        failure=failure.get("message", "") if failure.get("status") == "True" else "",
     )
 
 

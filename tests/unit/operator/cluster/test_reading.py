@@ -102,7 +102,6 @@ def test_a_deployment_says_how_far_it_is_and_what_fails() -> None:
         total=2,
         overdue=True,
         failure="exceeded quota",
-        failure_reason="FailedCreate",
     )
 
 
