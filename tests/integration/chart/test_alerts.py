@@ -65,6 +65,18 @@ def test_every_metric_of_an_alert_exists_with_its_labels(helm: Helm) -> None:
         assert told <= grouped, rule["alert"]
 
 
+def test_the_first_of_a_series_is_alerted(helm: Helm) -> None:
+    """What has more labels than its market is counted from 1, of which nothing is an increase."""
+    known = metrics()
+    looked_at = 0
+    for rule in rules(helm):
+        for name in re.findall(r"increase\((gomatch_\w+)", rule["expr"]):
+            if known[name] - {"market"} and "> 0" in rule["expr"]:
+                looked_at += 1
+                assert re.search(rf"unless {name}{{[^}}]*}} offset", rule["expr"]), rule["alert"]
+    assert looked_at == 1
+
+
 def test_no_placeholder_is_left(helm: Helm) -> None:
     for rule in rules(helm):
         text = f"{rule['expr']} {rule['annotations']['summary']}"
