@@ -22,7 +22,9 @@ from gomatch_operator.watching.watch import Heard
 _log = logs.get(__name__)
 _OURS = f"{names.LABEL_MANAGED_BY}={names.FIELD_MANAGER}"
 _SETTLE = 2.0
-"""Seconds after the first event of a new list: the others come with it."""
+"""Seconds without an event of a new list, after which no more are awaited."""
+_SETTLED_BY_THEN = 30
+"""So often that is waited for; many objects come for longer, and each look is at all of them."""
 _IDLE = 600.0
 _REFUSED = 10.0
 """Seconds between two tries of a namespace that is not served."""
@@ -92,13 +94,19 @@ class Listing:
                     await self._arrivals.relisted.wait()
             except TimeoutError:
                 pass
-            await asyncio.sleep(_SETTLE)
-            self._arrivals.relisted.clear()
+            await self._settled()
             try:
                 await self.forget_gone()
                 await self._try_refused()
             except ClusterError as error:
                 _log.info("not_compared", why=str(error))
+
+    async def _settled(self) -> None:
+        for _ in range(_SETTLED_BY_THEN):
+            self._arrivals.relisted.clear()
+            await asyncio.sleep(_SETTLE)
+            if not self._arrivals.relisted.is_set():
+                return
 
     async def _try_refused(self) -> None:
         for namespace in list(self._refused):

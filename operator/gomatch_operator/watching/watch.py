@@ -39,6 +39,8 @@ OWNED_RESOURCES = (
 _OURS = f"{names.LABEL_MANAGED_BY}={names.FIELD_MANAGER}"
 _STOP_SECONDS = 10.0
 _LOOK = 0.2
+_FORGET_AFTER = 0.5
+"""Seconds for which kopf keeps the last event of an object whole, and a task for it."""
 _LONGEST_PAUSE = 5.0
 _TRIES = 8
 
@@ -174,6 +176,7 @@ class Watch:
         settings.peering.standalone = True
         settings.process.ultimate_exiting_timeout = None
         settings.persistence.diffbase_storage = _NothingToCompare()
+        settings.queueing.idle_timeout = _FORGET_AFTER
         settings.watching.chunk_size = 500
         settings.watching.inactivity_timeout = self._settings.watch_silence_seconds
         settings.networking.request_timeout = self._settings.request_timeout

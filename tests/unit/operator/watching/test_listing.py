@@ -58,6 +58,8 @@ class MemoryApi(ClusterApi):
         self.namespaces: set[str] = set()
         self.meanwhile: Callable[[], None] = lambda: None
         """What happens before the answer to a get arrives."""
+        self.looks = 0
+        """Lists of all Markets."""
 
     async def list(
         self,
@@ -68,6 +70,7 @@ class MemoryApi(ClusterApi):
         field_selector: str = "",
     ) -> AsyncIterator[dict[str, Any]]:
         self.namespaces.add(namespace)
+        self.looks += kind == names.KIND
         if namespace in self.forbidden:
             raise Forbidden(f"no right in {namespace}")
         if self.refusals:
@@ -250,6 +253,26 @@ async def test_a_watch_that_began_anew_has_it_compared_and_failures_do_not_end_t
     assert place.watched.owned
 
     place.arrivals.relisted.set()
+    await until(lambda: not place.watched.owned)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.mark.parametrize(("events", "looks"), [(20, 0), (100, 3)], ids=["a while", "no end"])
+async def test_while_a_new_list_comes_in_it_is_hardly_compared(
+    place: Place, monkeypatch: pytest.MonkeyPatch, events: int, looks: int
+) -> None:
+    monkeypatch.setattr("gomatch_operator.watching.listing._SETTLE", 0.0)
+    await place.listing.begin()
+    del place.api.objects[DEPLOYMENT]
+    place.api.looks = 0
+    running = asyncio.create_task(place.listing.run())
+    for _ in range(events):
+        place.arrivals.relisted.set()
+        await asyncio.sleep(0)
+
+    assert place.api.looks <= looks
+    assert bool(place.api.looks) == bool(looks)
     await until(lambda: not place.watched.owned)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
