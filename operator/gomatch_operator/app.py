@@ -26,9 +26,9 @@ from gomatch_operator.settings import OperatorSettings
 _log = logs.get(__name__)
 
 _COLLECT_AFTER = (20_000, 10, 20)
-"""Of each generation. With Python's own 700 the objects of a few events are still in use when they
-are looked through, grow old thereby, and then all that is known of a thousand Markets is looked
-through for them: that took more than the events themselves."""
+"""Thresholds of the three generations. With Python's own, objects of events that are still in use
+soon count as old, and for their sake all that is known of a thousand Markets is looked through
+every few seconds while the cluster changes."""
 
 
 def run(
