@@ -47,10 +47,8 @@ class Memories:
         if row is not None:
             self.of(market).seen = signature(row)
 
-    def forget(self, key: MarketKey) -> str | None:
-        """Returns the uid of the Market that had this key."""
-        memory = self._memories.pop(key, None)
-        return None if memory is None else memory.uid
+    def forget(self, key: MarketKey) -> None:
+        self._memories.pop(key, None)
 
 
 def _carried_out(market: Market) -> bool:

@@ -307,9 +307,8 @@ class MarketReconciler:
         return Outcome(again_in=step.again_in)
 
     def _forget(self, key: MarketKey) -> None:
-        uid = self._parts.memories.forget(key)
-        if uid is not None:
-            self._parts.status.forget(uid)
+        self._parts.memories.forget(key)
+        self._parts.status.forget(key)
         self._parts.rollouts.forget(key)
 
 

@@ -12,7 +12,7 @@ from gomatch_operator import names
 from gomatch_operator.cluster.api import ClusterApi
 from gomatch_operator.conditions import TYPES, Condition
 from gomatch_operator.evaluate import Facts
-from gomatch_operator.market import Market, read_market, state_name
+from gomatch_operator.market import Market, MarketKey, read_market, state_name
 
 VOLATILE = frozenset({"lastSequence", "queue", "epoch"})
 """Fields that are written at most every `status_seconds`."""
@@ -145,20 +145,22 @@ class StatusWriter:
         self._api = api
         self._interval = interval
         self._clock = clock
-        self._written: dict[str, float] = {}
+        self._written: dict[MarketKey, tuple[str, float]] = {}
+        """Uid, and when."""
 
     async def write(self, market: Market, status: Mapping[str, Any]) -> Market:
         """Returns the Market with what now is its status. Raises ClusterError."""
         now = self._clock()
-        due = now - self._written.get(market.uid, float("-inf")) >= self._interval
+        uid, at = self._written.get(market.key, ("", 0.0))
+        due = uid != market.uid or now - at >= self._interval
         patch = status_patch(market.status, status, volatile_too=due)
         if not patch:
             return market
         body = await self._api.patch_status(
             names.KIND, market.key.namespace, market.key.name, patch, uid=market.uid
         )
-        self._written[market.uid] = now
+        self._written[market.key] = market.uid, now
         return read_market(body)
 
-    def forget(self, uid: str) -> None:
-        self._written.pop(uid, None)
+    def forget(self, key: MarketKey) -> None:
+        self._written.pop(key, None)

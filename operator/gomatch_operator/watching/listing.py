@@ -109,10 +109,13 @@ class Listing:
                 return
 
     async def _try_refused(self) -> None:
+        """All of it: a watch that is opened for some of the rights only would be for nothing, and
+        cost all other namespaces theirs."""
         for namespace in list(self._refused):
             try:
-                async for _ in self._api.list(names.KIND, namespace):
-                    break
+                for kind in (*KINDS, "Pod", names.KIND):
+                    async for _ in self._api.list(kind, namespace, label_selector=_selector(kind)):
+                        break
             except Forbidden:
                 continue
             self.changed.set()
@@ -155,7 +158,7 @@ class Listing:
     async def _hand_over_one(self, namespace: str) -> None:
         # Objects before Markets: then a Market's first look finds all that it has.
         for kind in KINDS:
-            async for body in self._api.list(kind, namespace, label_selector=_OURS):
+            async for body in self._api.list(kind, namespace, label_selector=_selector(kind)):
                 self._arrivals(Heard(read_owned({**body, "kind": kind}), listed=True, gone=False))
         async for body in self._api.list("Pod", namespace, label_selector=_OURS):
             pod = read_pod(body)
@@ -197,6 +200,10 @@ class Listing:
             # In a namespace that is not served, of which only Markets can be read.
             return False
         return False
+
+
+def _selector(kind: str) -> str:
+    return "" if kind == names.KIND else _OURS
 
 
 def _name(body: dict[str, object]) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -203,3 +204,21 @@ def test_every_reason_that_is_said_is_documented() -> None:
     for changes in variations:
         for kind, (_, reason) in said(**changes).items():
             assert reason in c.REASONS[kind], (kind, reason)
+
+
+def test_the_leader_of_who_has_the_symbol_is_none_of_this_market() -> None:
+    facts = example_facts(claimed=False, deployment=None, pods=())
+
+    assert facts.leader == ""
+    assert said(claimed=False, deployment=None, pods=())[c.MATCHER_AVAILABLE] == (
+        "False",
+        "NotStarted",
+    )
+
+
+def test_a_state_that_waits_for_the_end_of_a_halt_is_told() -> None:
+    halted = example_row(state=TradingState.HALTED, state_reason=Reason.PRICE_BAND)
+    asked = replace(halted, requested_state=TradingState.CANCEL_ONLY)
+
+    assert "when the halt ends" in message(c.STORE_READY, row=asked)
+    assert "when the halt ends" not in message(c.STORE_READY, row=halted)

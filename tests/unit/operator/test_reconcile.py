@@ -24,7 +24,7 @@ from gomatch_operator.errors import (
 from gomatch_operator.events import Events
 from gomatch_operator.leadership import OperatorLeadership
 from gomatch_operator.market import Market, MarketKey, read_market
-from gomatch_operator.memory import Memories
+from gomatch_operator.memory import Memories, signature
 from gomatch_operator.metrics import OperatorMetrics
 from gomatch_operator.outages import Fault, Outages
 from gomatch_operator.queue.keeper import QueueKeeper, QueueResult
@@ -117,6 +117,7 @@ class Place:
         self.watched = Watched()
         self.outages = Outages(limit=10, clock=lambda: self.now)
         self.crd_fault: Fault | None = None
+        self.registry = CollectorRegistry()
         self.memories = Memories(installation="test")
 
         def played(**methods: Any) -> Any:
@@ -155,7 +156,7 @@ class Place:
                 events=Events(self.api, instance="a", namespace="venue", lease="operator"),
                 memories=self.memories,
                 outages=self.outages,
-                metrics=OperatorMetrics(CollectorRegistry()),
+                metrics=OperatorMetrics(self.registry),
                 crd_fault=lambda: self.crd_fault,
                 clock=lambda: self.now,
             )
@@ -412,6 +413,46 @@ async def test_what_was_restored_is_told_and_counted(place: Place) -> None:
     await place.reconcile()
 
     assert "Restored" in place.api.events
+    sample = place.registry.get_sample_value
+    assert sample("gomatch_operator_drift_repaired_total", {"kind": "queue"}) == 1
+
+
+async def test_a_queue_that_stood_is_known_at_the_next_look_and_one_that_did_not_is_not(
+    place: Place,
+) -> None:
+    place.layers.queued = QueueResult(fault=Fault("BrokerRefused", "-"), retry=True)
+    await place.reconcile()
+    place.layers.queued = QueueResult(depth=0, consumers=1, in_step=True)
+    for _ in range(2):
+        await place.reconcile()
+    place.ask({"queue": {"maxLength": 5}}, generation=2)
+    await place.reconcile()
+
+    assert place.layers.known == [False, False, True, False]
+
+
+async def test_a_row_that_was_taken_into_account_is_no_news_to_the_sweep(place: Place) -> None:
+    market = place.watched.markets[KEY]
+    await place.reconcile()
+
+    assert place.memories.of(market).seen == signature(example_row())
+
+
+async def test_what_an_outage_turns_in_every_market_is_no_event_of_each(place: Place) -> None:
+    await place.reconcile()
+    place.api.events.clear()
+    place.outages.failed("PostgreSQL", Fault("StoreUnavailable", "-"))
+    place.now = 11.0
+    place.outages.failed("PostgreSQL", Fault("StoreUnavailable", "-"))
+    place.layers.stored = StoreResult(fault=Fault("StoreUnavailable", "-"))
+    await place.reconcile()
+    assert place.says(c.READY) == ("False", "StoreNotReady")
+
+    place.outages.worked("PostgreSQL")
+    place.layers.stored = StoreResult(row=example_row())
+    await place.reconcile()
+    assert place.says(c.READY) == ("True", "Trading")
+    assert place.api.events == []
 
 
 async def test_a_mirror_is_asked_for_only_by_who_has_the_row(place: Place) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from msgspec.structs import replace
+
 from gomatch_operator import conditions as c
 from gomatch_operator.cluster.api import ClusterApi
 from gomatch_operator.conditions import Condition
@@ -162,3 +164,16 @@ async def test_a_new_leader_is_written_at_once() -> None:
     await writer.write(market, {**before, "lastSequence": 14, "leader": "another"})
 
     assert recorder.patches == [{"lastSequence": 12}, {"lastSequence": 14, "leader": "another"}]
+
+
+async def test_a_market_made_anew_waits_for_nothing_that_was_written_of_the_one_before() -> None:
+    recorder = Recorder()
+    writer = StatusWriter(cast("ClusterApi", recorder), interval=30, clock=lambda: 1.0)
+    before = built(example_facts())
+    first = with_status(before)
+    for market in (first, replace(first, uid="another")):
+        await writer.write(market, {**before, "lastSequence": 12})
+    writer.forget(first.key)
+    await writer.write(first, {**before, "lastSequence": 13})
+
+    assert [patch["lastSequence"] for patch in recorder.patches] == [12, 12, 13]

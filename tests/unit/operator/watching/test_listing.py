@@ -51,11 +51,13 @@ class MemoryApi(ClusterApi):
         self.unlisted: set[ObjectKey] = set()
         """What lists leave out though it is there."""
         self.refusals: list[Exception] = []
-        self.forbidden: set[str] = set()
         """Of the next lists."""
+        self.forbidden: set[str] = set()
+        """Namespaces, or kinds."""
         self.undiscovered = 0
         """So often the kind is not told of."""
         self.namespaces: set[str] = set()
+        self.tried = 0
         self.meanwhile: Callable[[], None] = lambda: None
         """What happens before the answer to a get arrives."""
         self.looks = 0
@@ -71,7 +73,8 @@ class MemoryApi(ClusterApi):
     ) -> AsyncIterator[dict[str, Any]]:
         self.namespaces.add(namespace)
         self.looks += kind == names.KIND
-        if namespace in self.forbidden:
+        self.tried += 1
+        if self.forbidden & {namespace, kind}:
             raise Forbidden(f"no right in {namespace}")
         if self.refusals:
             raise self.refusals.pop(0)
@@ -287,6 +290,26 @@ async def test_a_namespace_without_rights_holds_no_other_up() -> None:
     assert "leaving" in place.listing.problem
     assert place.listing.watched("venue")
     assert not place.listing.watched("leaving")
+    await place.api.close()
+
+
+async def test_a_namespace_that_lacks_a_single_right_costs_the_others_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for pause in ("_SETTLE", "_REFUSED"):
+        monkeypatch.setattr(f"gomatch_operator.watching.listing.{pause}", 0.01)
+    place = Place("venue", "leaving")
+    place.api.forbidden = {"leaving"}
+    await place.listing.begin()
+    looking = asyncio.create_task(place.listing.run())
+    place.api.forbidden, place.api.tried = {"Pod"}, 0
+    await until(lambda: place.api.tried > 20)
+    assert not place.listing.changed.is_set()
+
+    place.api.forbidden = set()
+    await until(place.listing.changed.is_set)
+    looking.cancel()
+    await asyncio.gather(looking, return_exceptions=True)
     await place.api.close()
 
 
