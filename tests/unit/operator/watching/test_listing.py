@@ -53,7 +53,7 @@ class MemoryApi(ClusterApi):
         self.refusals: list[Exception] = []
         """Of the next lists."""
         self.forbidden: set[str] = set()
-        """Namespaces, or kinds."""
+        """Namespaces, or one kind in one: namespace/kind."""
         self.undiscovered = 0
         """So often the kind is not told of."""
         self.namespaces: set[str] = set()
@@ -74,7 +74,7 @@ class MemoryApi(ClusterApi):
         self.namespaces.add(namespace)
         self.looks += kind == names.KIND
         self.tried += 1
-        if self.forbidden & {namespace, kind}:
+        if self.forbidden & {namespace, f"{namespace}/{kind}"}:
             raise Forbidden(f"no right in {namespace}")
         if self.refusals:
             raise self.refusals.pop(0)
@@ -302,7 +302,7 @@ async def test_a_namespace_that_lacks_a_single_right_costs_the_others_nothing(
     place.api.forbidden = {"leaving"}
     await place.listing.begin()
     looking = asyncio.create_task(place.listing.run())
-    place.api.forbidden, place.api.tried = {"Pod"}, 0
+    place.api.forbidden, place.api.tried = {"leaving/Pod"}, 0
     await until(lambda: place.api.tried > 20)
     assert not place.listing.changed.is_set()
 
