@@ -166,6 +166,8 @@ class MarketReconciler:
             queued, mirrored = parts.queue.told(symbol), parts.mirror.told(symbol)
             facts.queue_fault, facts.cache_fault = queued.fault, mirrored.fault
             facts.depth, facts.consumers = queued.depth, queued.consumers
+            if queued.fault is None and queued.depth is None:
+                facts.unknown.add(c.QUEUE_READY)
             if mirrored.unknown:
                 facts.unknown.add(c.CACHE_READY)
         return stored.retry

@@ -311,6 +311,12 @@ async def test_a_market_that_is_only_looked_at_tells_of_outages_and_conflicts_al
     assert place.says(c.QUEUE_READY) == ("False", "BrokerUnavailable")
     assert place.says(c.CACHE_READY) == ("False", "CacheUnavailable")
 
+    # Nothing is known of either, as of an operator that has just begun: what was said stays.
+    place.layers.queued, place.layers.mirrored = QueueResult(), MirrorResult(unknown=True)
+    await place.reconcile()
+    assert place.says(c.QUEUE_READY) == ("False", "BrokerUnavailable")
+    assert place.says(c.CACHE_READY) == ("False", "CacheUnavailable")
+
     place.layers.stored = StoreResult(
         row=example_row(owner=None), conflict=Fault("ForeignMarket", "-")
     )
