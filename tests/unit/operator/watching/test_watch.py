@@ -173,6 +173,11 @@ async def test_kopf_may_not_write_and_notices_a_silent_stream(
 
     assert not settings.posting.enabled
     assert settings.peering.standalone
+    # It would take rights on all namespaces and kinds.
+    assert settings.scanning.disabled
+    registry = running.starts[0]["registry"]
+    for written in ("_changing", "_spawning", "_indexing"):
+        assert list(getattr(registry, written).get_all_handlers()) == []
     assert settings.watching.inactivity_timeout == example_settings().watch_silence_seconds
     # Each call tries anew, some times, and is never blind for long.
     pauses = settings.networking.error_backoffs
