@@ -119,7 +119,7 @@ REASONS: Mapping[str, Mapping[str, str]] = {
         "Rebuilding": "The mirror is missing or behind; the leader was asked to write it anew.",
         "CacheUnavailable": "Redis gives no answer. Recovery reads from PostgreSQL meanwhile.",
         "CredentialsRefused": _CREDENTIALS,
-        "NotStarted": "Nothing is mirrored until a matcher has led.",
+        "NotStarted": "Nothing is mirrored until a matcher has led and written it.",
     },
     PROGRESSING: {
         "Settled": "Nothing to do: all is as desired.",

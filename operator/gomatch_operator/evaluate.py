@@ -30,6 +30,8 @@ class Facts:
     queue_fault: Fault | None = None
     queue_note: str = ""
     cache_fault: Fault | None = None
+    mirrored: bool = True
+    """The mirror is known to follow."""
     draining: Fault | None = None
     """While the Market is being deleted: how far it is."""
     deployment: DeploymentStatus | None = None
@@ -41,6 +43,11 @@ class Facts:
     """Why a volume of a waiting pod cannot be mounted, in the kubelet's words."""
     unknown: set[str] = field(default_factory=set)
     """Condition types that cannot be told now: they keep what they said, if they said anything."""
+
+    @property
+    def unmirrored(self) -> bool:
+        """Nobody can say yet whether the mirror follows."""
+        return not self.mirrored and self.cache_fault is None and c.CACHE_READY not in self.unknown
 
     @property
     def leading(self) -> bool:
@@ -185,6 +192,9 @@ def _cache(facts: Facts) -> Condition:
         return Condition(c.CACHE_READY, "False", *facts.cache_fault)
     if not facts.claimed or (facts.row is not None and facts.row.epoch == 0):
         return Condition(c.CACHE_READY, "False", "NotStarted", "No matcher has led yet.")
+    if not facts.mirrored:
+        message = "The mirror has not been seen to follow yet."
+        return Condition(c.CACHE_READY, "False", "NotStarted", message)
     return Condition(c.CACHE_READY, "True", "InStep", "The mirror follows.")
 
 

@@ -17,7 +17,7 @@ from gomatch.errors import ConfigurationError
 from gomatch.store import ClaimOwner
 from gomatch_operator import conditions as c
 from gomatch_operator import names
-from gomatch_operator.cache.keeper import MirrorKeeper
+from gomatch_operator.cache.keeper import MirrorKeeper, MirrorResult
 from gomatch_operator.cluster.api import ClusterApi
 from gomatch_operator.cluster.keeper import ClusterKeeper, cluster_fault
 from gomatch_operator.deletion import Deletion
@@ -113,9 +113,12 @@ class MarketReconciler:
                 self._parts.checkpoint("finalizer_added")
                 facts.market = market
             retry = await self._keep(market, memory, facts)
-        retry = await self._pods(facts) or retry
+        refusal = await self._pods(facts)
         await self._tell(facts)
-        return Outcome(again_in=self._again_in(facts, memory), incomplete=retry)
+        if isinstance(refusal, ClusterUnavailable):
+            raise refusal
+        incomplete = retry or refusal is not None
+        return Outcome(again_in=self._again_in(facts, memory), incomplete=incomplete)
 
     def _spec_fault(self, market: Market) -> Fault | None:
         if (fault := self._parts.crd_fault()) is not None:
@@ -162,14 +165,14 @@ class MarketReconciler:
             _doubt_store(facts, stored.doubt)
         elif stored.fault is None:
             memory.claimed = facts.claimed = _is_claimed(market, facts)
+        _doubt_matcher(facts)
         if facts.claimed:
-            queued, mirrored = parts.queue.told(symbol), parts.mirror.told(symbol)
-            facts.queue_fault, facts.cache_fault = queued.fault, mirrored.fault
+            queued = parts.queue.told(symbol)
+            facts.queue_fault = queued.fault
             facts.depth, facts.consumers = queued.depth, queued.consumers
             if queued.fault is None and queued.depth is None:
                 facts.unknown.add(c.QUEUE_READY)
-            if mirrored.unknown:
-                facts.unknown.add(c.CACHE_READY)
+            await self._mirror(facts, parts.mirror.told)
         return stored.retry
 
     async def _keep(self, market: Market, memory: MarketMemory, facts: Facts) -> bool:
@@ -183,9 +186,7 @@ class MarketReconciler:
             _doubt_store(facts, stored.doubt)
         elif stored.fault is None or stored.row is not None:
             memory.claimed = facts.claimed = _is_claimed(market, facts)
-        if stored.fault is not None and stored.row is None:
-            # What the pods say of the servers would be told twice.
-            facts.unknown.add(c.MATCHER_AVAILABLE)
+        _doubt_matcher(facts)
         if not facts.claimed:
             facts.deployment = parts.cluster.look(market.key)
             return stored.retry
@@ -208,19 +209,29 @@ class MarketReconciler:
         facts.rollout = kept.rollout
         facts.conflict = kept.conflict or facts.conflict
         restored = [*queued.restored, *kept.restored]
-        mirrored = parts.mirror.keep(spec.symbol)
-        facts.cache_fault = mirrored.fault
+        mirrored = await self._mirror(facts, parts.mirror.keep)
         if mirrored.request is not None and facts.row is not None:
             await parts.store.refresh_mirror(self._owner(market), spec.symbol)
             if mirrored.request.drift:
                 restored.append(("mirror", f"mirror {spec.symbol}: {mirrored.request.why}"))
-        if mirrored.unknown:
-            facts.unknown.add(c.CACHE_READY)
         if restored:
             for kind, _ in restored:
                 parts.metrics.drift.labels(kind).inc()
             await parts.events.repaired(market, [text for _, text in restored])
         return stored.retry or queued.retry or kept.retry
+
+    async def _mirror(self, facts: Facts, result: Callable[[str], MirrorResult]) -> MirrorResult:
+        assert facts.market.spec is not None
+        follows = _says(facts.market, c.CACHE_READY) == "True"
+        if facts.row is not None and facts.row.epoch and not follows:
+            await self._parts.mirror.look_again(facts.row)
+        mirrored = result(facts.market.spec.symbol)
+        facts.cache_fault = mirrored.fault
+        # One that followed does so until the contrary is seen: this operator may be a new one.
+        facts.mirrored = mirrored.seen or follows
+        if mirrored.unknown:
+            facts.unknown.add(c.CACHE_READY)
+        return mirrored
 
     def _wanted(self, market: Market) -> Wanted:
         assert market.spec is not None
@@ -235,24 +246,24 @@ class MarketReconciler:
     def _owner(self, market: Market) -> ClaimOwner:
         return owner_of(market, self._parts.settings.installation)
 
-    async def _pods(self, facts: Facts) -> bool:
-        """Returns whether something is worth another try."""
+    async def _pods(self, facts: Facts) -> ClusterError | None:
+        """Returns what has to be tried again: the Market is told of all the same."""
         parts = self._parts
         facts.pods = parts.watched.pods_of(facts.market.key)
         if facts.paused or facts.market.deleting:
-            return False
+            return None
         try:
             if facts.leader:
                 await mark_roles(parts.api, facts.pods, leader=facts.leader)
             elif facts.pods:
                 patience = int((time.time() - _MOUNT_PATIENCE) * 1_000_000)
                 facts.mount_problem = await mount_problem(parts.api, facts.pods, before=patience)
-        except ClusterUnavailable:
-            raise
+        except ClusterUnavailable as error:
+            return error
         except ClusterError as error:
             facts.cluster_fault = facts.cluster_fault or cluster_fault(error)
-            return True
-        return False
+            return error
+        return None
 
     async def _tell(self, facts: Facts) -> None:
         """Conditions and status, then an Event for what turned."""
@@ -274,8 +285,10 @@ class MarketReconciler:
         await parts.events.tell(market, changed)
 
     def _again_in(self, facts: Facts, memory: MarketMemory) -> float | None:
-        """While nobody leads though somebody could, or the pod that leads is about to lose the
-        lease, no watch says when that changes."""
+        """While nobody leads though somebody could, the pod that leads is about to lose the lease,
+        or the mirror is not there yet, no watch says when that changes."""
+        if facts.leading and facts.unmirrored:
+            return _LOOK_FOR_LEADER
         now = self._parts.clock()
         well = [pod.name for pod in facts.pods if pod.ready and not pod.deleting]
         waits = any(pod.phase == "Pending" and pod.node for pod in facts.pods)
@@ -317,6 +330,18 @@ class MarketReconciler:
 def _is_claimed(market: Market, facts: Facts) -> bool:
     row = facts.row
     return row is not None and row.held and row.owner is not None and row.owner.uid == market.uid
+
+
+def _says(market: Market, type_: str) -> str:
+    """The status of a condition as told last; empty while there is none."""
+    told = market.status.get("conditions") or ()
+    return next((each["status"] for each in told if each.get("type") == type_), "")
+
+
+def _doubt_matcher(facts: Facts) -> None:
+    """Without PostgreSQL nobody can say who leads, and StoreReady says why."""
+    if facts.store_fault is not None and facts.row is None:
+        facts.unknown.add(c.MATCHER_AVAILABLE)
 
 
 def _doubt_store(facts: Facts, doubt: Fault) -> None:

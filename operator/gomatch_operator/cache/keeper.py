@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from gomatch.observability import logs
 from gomatch.store import ClaimedMarket
 from gomatch_operator.actions import Action
 from gomatch_operator.cache.reconciler import CacheReconciler
@@ -15,14 +16,18 @@ from gomatch_operator.errors import MirrorUnavailable
 from gomatch_operator.leadership import OperatorLeadership
 from gomatch_operator.outages import Fault, Outages
 
+_log = logs.get(__name__)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MirrorResult:
-    """``request``: ask the leader, by the store. ``unknown``: no answer, which is no outage yet."""
+    """``request``: ask the leader, by the store. ``unknown``: no answer, which is no outage yet.
+    ``seen``: it is known to follow its market."""
 
     fault: Fault | None = None
     request: Action | None = None
     unknown: bool = False
+    seen: bool = False
 
 
 class MirrorKeeper:
@@ -56,7 +61,7 @@ class MirrorKeeper:
         now = self._clock()
         changed = set()
         for row in rows:
-            before = self._stale.rebuilding(row.symbol)
+            before = self._known(row.symbol)
             asked = self._stale.look(
                 row.symbol,
                 head_epoch=row.epoch,
@@ -70,7 +75,7 @@ class MirrorKeeper:
             elif not self._stale.rebuilding(row.symbol):
                 # It came into step before anybody could ask.
                 self._wanted.discard(row.symbol)
-            if asked or before != self._stale.rebuilding(row.symbol):
+            if asked or before != self._known(row.symbol):
                 changed.add(row.symbol)
         return changed
 
@@ -79,6 +84,15 @@ class MirrorKeeper:
         due = [at for row in rows if (at := self._stale.due_at(row.symbol)) is not None]
         return max(0.0, min(due) - self._clock()) if due else None
 
+    async def look_again(self, row: ClaimedMarket) -> None:
+        """At one that was not seen yet, if so: the sweep may be long in coming."""
+        if any(self._known(row.symbol)) or self._outages.suspected("Redis"):
+            return
+        try:
+            await self.look([row])
+        except MirrorUnavailable as error:
+            _log.info("mirror_not_read", symbol=row.symbol, why=str(error))
+
     def told(self, symbol: str) -> MirrorResult:
         """What CacheReady says, and nothing to ask for."""
         if outage := self._outages.outage("Redis"):
@@ -86,7 +100,9 @@ class MirrorKeeper:
         if self._stale.rebuilding(symbol):
             why = "The mirror is missing or behind; its leader was asked to write it anew."
             return MirrorResult(fault=Fault("Rebuilding", why))
-        return MirrorResult(unknown=self._outages.suspected("Redis"))
+        return MirrorResult(
+            unknown=self._outages.suspected("Redis"), seen=self._stale.follows(symbol)
+        )
 
     def keep(self, symbol: str) -> MirrorResult:
         told = self.told(symbol)
@@ -94,6 +110,10 @@ class MirrorKeeper:
             return told
         self._wanted.discard(symbol)
         return replace(told, request=self._stale.plan(symbol))
+
+    def _known(self, symbol: str) -> tuple[bool, bool]:
+        """Whether it follows its market, and whether its leader was asked for it."""
+        return self._stale.follows(symbol), self._stale.rebuilding(symbol)
 
     async def remove(self, symbol: str) -> None:
         """All keys of a market. Raises MirrorUnavailable, LeadershipLost."""

@@ -17,6 +17,7 @@ class _Watched:
     asked_at: float | None = None
     was_in_step: bool = False
     """Before it fell behind: it was changed by somebody else, or its leader is away."""
+    moved: bool = False
 
 
 class StaleWatch:
@@ -59,7 +60,7 @@ class StaleWatch:
             self._in_step.discard(symbol)
         else:
             if position not in {None, watched.position}:
-                watched.since = now
+                watched.since, watched.moved = now, True
             watched.position = position
         if now < self._due(watched):
             return False
@@ -83,6 +84,13 @@ class StaleWatch:
         """It was asked for, and is not in step yet."""
         watched = self._behind.get(symbol)
         return watched is not None and watched.asked_at is not None
+
+    def follows(self, symbol: str) -> bool:
+        """It has been seen in step, or to move, and was not asked for since."""
+        watched = self._behind.get(symbol)
+        if watched is None:
+            return symbol in self._in_step
+        return watched.asked_at is None and (watched.was_in_step or watched.moved)
 
     def due_at(self, symbol: str) -> float | None:
         """When to look again so that a request is not late; None while it is in step."""

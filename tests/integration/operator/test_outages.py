@@ -30,6 +30,8 @@ _TRADING = {
     c.RECONCILIATION_PAUSED: ("False", "Active"),
 }
 
+_PAUSED = {c.RECONCILIATION_PAUSED: ("True", "Paused")}
+
 
 @dataclass(frozen=True)
 class Outage:
@@ -66,7 +68,7 @@ OUTAGES = (
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def trading(stage: Stage) -> AsyncIterator[list[StagedMarket]]:
-    """Many Markets, of which each is led and mirrored."""
+    """Many Markets, of which each is led and mirrored, and the last is paused."""
     markets = [stage.market() for _ in range(_MARKETS)]
     async with AsyncExitStack() as stack:
         for market in markets:
@@ -77,6 +79,8 @@ async def trading(stage: Stage) -> AsyncIterator[list[StagedMarket]]:
             await leader.lead(pod)
             await write_mirror(stage.site.database_url, stage.redis_admin_url, market.symbol)
         await _all_say(markets, _TRADING)
+        markets[-1].annotate(paused="true")
+        await _all_say(markets[-1:], {**_TRADING, **_PAUSED})
         yield markets
 
 
@@ -88,11 +92,14 @@ async def test_an_outage_is_said_by_all_markets_and_told_once(
     told = _told(stage, outage.reason), _told(stage, "ServerBack")
 
     stage.proxies[outage.proxy].cut()
-    await _all_say(trading, {**_TRADING, **outage.turns})
-    await trading[0].stage_until(lambda: _told(stage, outage.reason) > told[0], "an Event")
-
-    stage.proxies[outage.proxy].restore()
-    await _all_say(trading, _TRADING)
+    try:
+        await _all_say(trading[:-1], {**_TRADING, **outage.turns})
+        await _all_say(trading[-1:], {**_TRADING, **_PAUSED, **outage.turns})
+        await trading[0].stage_until(lambda: _told(stage, outage.reason) > told[0], "an Event")
+    finally:
+        stage.proxies[outage.proxy].restore()
+    await _all_say(trading[:-1], _TRADING)
+    await _all_say(trading[-1:], {**_TRADING, **_PAUSED})
     await trading[0].stage_until(lambda: _told(stage, "ServerBack") > told[1], "an Event")
     await _each_is_through(trading)
     assert (_told(stage, outage.reason), _told(stage, "ServerBack")) == (told[0] + 1, told[1] + 1)

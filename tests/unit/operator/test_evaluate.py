@@ -175,6 +175,11 @@ def test_nothing_is_mirrored_before_a_matcher_has_led() -> None:
     assert said(row=example_row(epoch=0))[c.CACHE_READY] == ("False", "NotStarted")
 
 
+def test_a_mirror_that_was_not_seen_yet_is_not_in_step() -> None:
+    assert said(mirrored=False)[c.CACHE_READY] == ("False", "NotStarted")
+    assert said(mirrored=True)[c.CACHE_READY] == ("True", "InStep")
+
+
 def test_what_cannot_be_told_stays_as_it_was_and_is_said_the_first_time() -> None:
     told = read_market({**market_body(), "status": {"conditions": [{"type": c.STORE_READY}]}})
 

@@ -7,6 +7,8 @@ from typing import Any, cast
 import pytest
 from prometheus_client import CollectorRegistry
 
+from gomatch.engine import TradingState
+from gomatch.store import ClaimedMarket
 from gomatch_operator import conditions as c
 from gomatch_operator import names
 from gomatch_operator.actions import Action
@@ -49,7 +51,8 @@ class Layers:
         self.called: list[str] = []
         self.stored = StoreResult(row=example_row())
         self.queued = QueueResult(depth=0, consumers=1, in_step=True)
-        self.mirrored = MirrorResult()
+        self.mirrored = MirrorResult(seen=True)
+        self.mirror_looks = 0
         self.kept = ClusterResult(deployment=LED)
         self.step = DeletionStep(done=True)
         self.handled: list[bool] = []
@@ -71,6 +74,9 @@ class Layers:
         self.called.append("queue")
         self.known.append(known)
         return self.queued
+
+    async def mirror_look_again(self, row: ClaimedMarket) -> None:
+        self.mirror_looks += 1
 
     async def cluster_keep(self, market: Market, *, handled: bool) -> ClusterResult:
         self.called.append("cluster")
@@ -142,7 +148,11 @@ class Place:
                 ),
                 mirror=cast(
                     "MirrorKeeper",
-                    played(keep=lambda _: layers.mirrored, told=lambda _: layers.mirrored),
+                    played(
+                        keep=lambda _: layers.mirrored,
+                        told=lambda _: layers.mirrored,
+                        look_again=layers.mirror_look_again,
+                    ),
                 ),
                 cluster=cast(
                     "ClusterKeeper",
@@ -283,10 +293,12 @@ async def test_an_api_server_that_fails_once_turns_no_condition(place: Place) ->
     place.pods(example_pod())
     place.api.refusal["Pod"] = ClusterUnavailable("failed", status=500)
 
-    # The worker tries it again after a pause.
+    place.layers.stored = StoreResult(row=example_row(state=TradingState.AUCTION))
+    # The worker tries it again after a pause. What there is to tell is told.
     with pytest.raises(ClusterUnavailable):
         await place.reconcile()
     assert place.says(c.PROGRESSING) == ("False", "Settled")
+    assert place.api.market["status"]["state"] == "Auction"
 
 
 async def test_a_paused_market_is_looked_at_and_left_alone(place: Place) -> None:
@@ -412,6 +424,23 @@ async def test_a_leader_is_looked_for_quickly_and_then_slowly(place: Place) -> N
 
     place.pods(example_pod(ready=False, node=""))
     assert (await place.reconcile()).again_in is None
+
+
+async def test_a_mirror_is_waited_for_until_it_was_seen_once(place: Place) -> None:
+    place.pods(example_pod(role="leader", deletion_cost="1000"))
+    place.layers.mirrored = MirrorResult()
+    assert (await place.reconcile()).again_in == 1.0
+    assert place.says(c.CACHE_READY) == ("False", "NotStarted")
+
+    place.layers.mirrored = MirrorResult(seen=True)
+    assert (await place.reconcile()).again_in is None
+    assert place.says(c.CACHE_READY) == ("True", "InStep")
+
+    # As to an operator that has just started.
+    place.layers.mirrored = MirrorResult()
+    assert (await place.reconcile()).again_in is None
+    assert place.layers.mirror_looks == 2
+    assert place.says(c.CACHE_READY) == ("True", "InStep")
 
 
 async def test_what_was_restored_is_told_and_counted(place: Place) -> None:

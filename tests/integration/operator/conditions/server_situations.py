@@ -16,6 +16,7 @@ _OTHER = "another-one"
 _QUEUED = Saying(c.QUEUE_READY, "True", "InStep")
 _NOT_MIRRORED = Saying(c.CACHE_READY, "False", "NotStarted")
 _MIRRORED = Saying(c.CACHE_READY, "True", "InStep")
+_IN_STEP = (_MIRRORED.type, _MIRRORED.status)
 
 
 async def postgres_away(stage: Stage) -> AsyncIterator[StagedMarket]:
@@ -115,6 +116,7 @@ async def no_mirror(stage: Stage) -> AsyncIterator[StagedMarket]:
     """Somebody leads and has not written it."""
     market = await _begun(stage)
     pod = await market.make_pods_ready()
+    before = market.read()["metadata"]["resourceVersion"]
     leadership = Leadership(stage.site.database_url, timeout=10)
     try:
         async with stage.database() as pool:
@@ -123,6 +125,8 @@ async def no_mirror(stage: Stage) -> AsyncIterator[StagedMarket]:
         leader = await leadership.acquire(record.market_id, f"{pod}/test", 60)
         assert leader is not None
         yield market
+        told = [each for one in market.versions(before) for each in one["status"]["conditions"]]
+        assert not [each for each in told if (each["type"], each["status"]) == _IN_STEP], told
         await leadership.release(record.market_id, leader.epoch)
     finally:
         await leadership.close()

@@ -126,3 +126,26 @@ def test_a_market_that_was_forgotten_is_new(looking: Looking) -> None:
 
     assert not looking.at(10, None)
     assert looking.watch.due_at(SYMBOL) == 20
+
+
+def test_a_mirror_follows_once_it_was_seen_in_step_until_it_is_asked_for(
+    looking: Looking,
+) -> None:
+    def follows(now: float, mirror: MirrorMeta | None) -> bool:
+        looking.at(now, mirror)
+        return looking.watch.follows(SYMBOL)
+
+    assert not looking.watch.follows(SYMBOL)
+    assert [follows(0, None), follows(1, meta(5)), follows(2, None), follows(12, None)] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+
+
+def test_a_busy_markets_mirror_follows_though_it_is_never_seen_in_step(looking: Looking) -> None:
+    looking.at(0, meta(1), head=4)
+    assert not looking.watch.follows(SYMBOL)
+    looking.at(1, meta(3), head=6)
+    assert looking.watch.follows(SYMBOL)
