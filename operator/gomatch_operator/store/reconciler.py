@@ -63,6 +63,9 @@ class StoreReconciler:
         symbol = wanted.symbol
         if row is None:
             return [_action("create", "claim", symbol, "the symbol is free", wanted)]
+        if row.removing and row.owner is not None and wanted.owner.recreated(row.owner):
+            # The Market before lost its finalizer by hand; nobody else would go on with it.
+            return [_action("delete", "market", symbol, "its removal was begun", wanted)]
         if row.owner != wanted.owner or not row.held:
             return [_action("create", "claim", symbol, "it is not this Market's", wanted)]
         actions = []
@@ -91,6 +94,8 @@ class StoreReconciler:
             await claims.claim(
                 owner, wanted.definition, term=term, adopt=wanted.adopt, state=wanted.state
             )
+        elif action.kind == "market":
+            await claims.drop(owner, symbol, term=term)
         elif action.kind == "definition":
             await claims.configure(
                 owner,

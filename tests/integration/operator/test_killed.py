@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 
 from gomatch.engine import TradingState
+from gomatch.store import ClaimedMarket
 from tests.fixtures.operator_process import REPOSITORY, OperatorProcess, until
 from tests.fixtures.shared_site import SharedSite, market
 from tests.integration.operator.test_deletion import (
@@ -112,15 +113,16 @@ async def test_the_next_operator_finishes_a_deletion_that_was_cut_at_any_step(
         assert (row.held, row.accepted, row.applied) == (False, asked + 2, asked + 2)
 
 
-async def test_the_next_operator_goes_on_dropping_what_was_half_dropped(alone: SharedSite) -> None:
-    here = alone.here
-    name, symbol = alone.names()
+async def half_dropped(site: SharedSite, name: str, symbol: str) -> ClaimedMarket:
+    """A Market with the policy Delete whose operator died in the middle of the removal; returns
+    its row of before."""
+    here = site.here
     here.apply(market(name, symbol, deletionPolicy="Delete"))
     operator = here.start(**SOON)
     await here.until_condition(name, "QueueReady", "True", "InStep")
-    matcher = await alone.matcher(name)
-    await alone.accept(symbol, ORDERS)
-    before = await alone.claimed(symbol)
+    matcher = await site.matcher(name)
+    await site.accept(symbol, ORDERS)
+    before = await site.claimed(symbol)
     connection = await asyncpg.connect(here.database_url)
     try:
         async with connection.transaction():
@@ -129,11 +131,18 @@ async def test_the_next_operator_goes_on_dropping_what_was_half_dropped(alone: S
                 "SELECT FROM commands WHERE market_id = $1 FOR UPDATE", before.market_id
             )
             here.kubectl("delete", "market", name, "--wait=false")
-            await alone.until_row(symbol, lambda row: row.removing)
+            await site.until_row(symbol, lambda row: row.removing)
             operator.kill()
     finally:
         await connection.close()
     await asyncio.to_thread(matcher.stop)
+    return before
+
+
+async def test_the_next_operator_goes_on_dropping_what_was_half_dropped(alone: SharedSite) -> None:
+    here = alone.here
+    name, symbol = alone.names()
+    before = await half_dropped(alone, name, symbol)
 
     operator = here.start(**SOON)
     try:
@@ -142,6 +151,29 @@ async def test_the_next_operator_goes_on_dropping_what_was_half_dropped(alone: S
         operator.stop()
     assert not any((await rows(here, before)).values())
     assert_nothing_outside(here, symbol)
+
+
+async def test_a_market_made_anew_is_not_kept_out_by_a_removal_that_nobody_finished(
+    alone: SharedSite,
+) -> None:
+    here = alone.here
+    name, symbol = alone.names()
+    before = await half_dropped(alone, name, symbol)
+    here.kubectl(
+        *("patch", "market", name, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
+    )
+    here.apply(market(name, symbol))
+
+    operator = here.start(**SOON)
+    try:
+        await here.until_condition(name, "StoreReady", "True", "InStep")
+    finally:
+        operator.stop()
+    row = await alone.claimed(symbol)
+    assert row.market_id != before.market_id
+    assert (row.held, row.removing, row.accepted) == (True, False, 1)
+    left = await rows(here, before)
+    assert [table for table, count in left.items() if count] == ["claims"]
 
 
 async def killed_at(site: SharedSite, point: str) -> None:

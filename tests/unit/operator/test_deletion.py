@@ -391,6 +391,19 @@ async def test_who_leads_no_more_changes_nothing(place: Place) -> None:
         await place.step()
 
 
+async def test_who_loses_the_lease_while_it_cleans_up_gives_nothing_back(place: Place) -> None:
+    async def remove_and_lose(symbol: str) -> None:
+        place.leads = False
+
+    place.runs(ready=False)
+    place.mirror.remove = remove_and_lose  # type: ignore[method-assign]
+    with pytest.raises(LeadershipLost):
+        await place.step(**CLOSED)
+
+    assert "release" not in place.done
+    assert "finalizer" not in place.done
+
+
 async def test_a_later_operator_fences_before_anything_outside_is_deleted(place: Place) -> None:
     async def fenced(installation: str, term: int) -> None:
         raise Fenced("a later one leads")

@@ -50,6 +50,13 @@ def test_nothing_but_the_claim_is_entered_for_a_symbol_that_is_not_the_markets(
     assert planned(row, wanted(TradingState.HALTED, "once")) == [("create", "claim")]
 
 
+def test_a_removal_that_the_market_before_began_is_finished_and_no_other() -> None:
+    before = replace(OWNER, uid="of the one before")
+
+    assert planned(example_row(owner=before, removing=True)) == [("delete", "market")]
+    assert planned(example_row(owner=STRANGER, removing=True)) == [("create", "claim")]
+
+
 def test_another_definition_is_entered_and_the_same_number_written_otherwise_is_not() -> None:
     same = example_market(spec={**PLAIN_SPEC, "tickSize": "0.010"}).spec
     other = example_market(spec={**PLAIN_SPEC, "maxQuantity": "5"}).spec
