@@ -165,6 +165,12 @@ async def test_who_leads_no_more_claims_nothing(place: Place) -> None:
     assert place.store.applied == []
 
 
+async def test_who_leads_no_more_asks_for_no_mirror(place: Place) -> None:
+    place.leads = False
+    with pytest.raises(LeadershipLost):
+        await place.keeper.refresh_mirror(OWNER, "BTC-USDT")
+
+
 @pytest.mark.parametrize("where", ["fault", "refusal"])
 async def test_a_later_operator_ends_this_one(place: Place, where: str) -> None:
     setattr(place.store, where, Fenced("a later one leads"))
