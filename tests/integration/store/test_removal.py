@@ -151,6 +151,18 @@ async def test_a_market_that_is_not_drained_loses_nothing(
     await led.commit(led.next(commands=3 if missing == "apply" else 0))
 
 
+async def test_a_market_of_which_nobody_knows_where_it_stands_loses_nothing(
+    claims: Claims, led: LedMarket, pool: asyncpg.Pool
+) -> None:
+    await trade(led, pool)
+    await close(claims, led)
+    await pool.execute("DELETE FROM heads WHERE market_id = $1", led.market_id)
+    before = await everything(pool)
+    with pytest.raises(NotDrained, match="no counter or no head"):
+        await claims.drop(OWNER, SYMBOL, term=TERM)
+    assert await everything(pool) == before
+
+
 async def test_data_that_is_retained_is_not_dropped(
     claims: Claims, led: LedMarket, pool: asyncpg.Pool
 ) -> None:
