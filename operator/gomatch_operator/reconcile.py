@@ -55,7 +55,7 @@ _NO_ANSWER = frozenset(
     {c.READY, c.STORE_READY, c.MATCHER_AVAILABLE, c.CACHE_READY, c.HALTED, c.CONFLICT}
 )
 """What cannot be told while PostgreSQL gave no answer and that is no outage yet."""
-_OF_AN_OUTAGE = frozenset({c.READY, c.MATCHER_AVAILABLE})
+_OF_AN_OUTAGE = frozenset({c.READY, c.MATCHER_AVAILABLE, c.CACHE_READY})
 """What turns in every Market as an outage ends, and is no news of any one."""
 
 
@@ -208,16 +208,18 @@ class MarketReconciler:
         facts.deployment, facts.cluster_fault = kept.deployment, kept.fault
         facts.rollout = kept.rollout
         facts.conflict = kept.conflict or facts.conflict
-        restored = [*queued.restored, *kept.restored]
+        outside = list(queued.restored)
         mirrored = await self._mirror(facts, parts.mirror.keep)
         if mirrored.request is not None and facts.row is not None:
             await parts.store.refresh_mirror(self._owner(market), spec.symbol)
             if mirrored.request.drift:
-                restored.append(("mirror", f"mirror {spec.symbol}: {mirrored.request.why}"))
-        if restored:
-            for kind, _ in restored:
-                parts.metrics.drift.labels(kind).inc()
-            await parts.events.repaired(market, [text for _, text in restored])
+                outside.append(("mirror", f"mirror {spec.symbol}: {mirrored.request.why}"))
+        for kind, _ in (*outside, *kept.restored):
+            parts.metrics.drift.labels(kind).inc()
+        # What a server has lost in an outage, all Markets lack at once.
+        told = kept.restored if parts.outages.settling else (*outside, *kept.restored)
+        if told:
+            await parts.events.repaired(market, [text for _, text in told])
         return stored.retry or queued.retry or kept.retry
 
     async def _mirror(self, facts: Facts, result: Callable[[str], MirrorResult]) -> MirrorResult:

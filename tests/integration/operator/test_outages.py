@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
+from redis.asyncio import Redis
 
 from gomatch_operator import conditions as c
 from tests.fixtures.operator_stage import Stage
@@ -105,6 +106,27 @@ async def test_an_outage_is_said_by_all_markets_and_told_once(
     assert (_told(stage, outage.reason), _told(stage, "ServerBack")) == (told[0] + 1, told[1] + 1)
     assert f"{outage.server} answers again." in [each["message"] for each in stage.events()]
     assert [_events(market) for market in trading] == before
+
+
+async def test_a_cache_that_comes_back_empty_is_no_event_on_each_market(
+    stage: Stage, trading: list[StagedMarket]
+) -> None:
+    markets = trading[:-1]
+    before = [_events(market) for market in markets]
+    stage.proxies["redis"].cut()
+    try:
+        await _all_say(markets, {**_TRADING, c.CACHE_READY: ("False", "CacheUnavailable")})
+        async with Redis.from_url(stage.redis_admin_url) as client:
+            await client.flushdb()
+    finally:
+        stage.proxies["redis"].restore()
+
+    await _all_say(markets, {**_TRADING, c.CACHE_READY: ("False", "Rebuilding")})
+    for market in trading:
+        await write_mirror(stage.site.database_url, stage.redis_admin_url, market.symbol)
+    await _all_say(markets, _TRADING)
+    await _each_is_through(markets)
+    assert [_events(market) for market in markets] == before
 
 
 def _told(stage: Stage, reason: str) -> int:
