@@ -113,7 +113,7 @@ class Operator:
     async def _lead(self) -> None:
         settings, metrics = self._settings, self._metrics
         watched = Watched()
-        work = KeyedQueue(limit=settings.queue_limit)
+        work = KeyedQueue(limit=settings.queue_limit, refused=metrics.refused.inc)
         metrics.watch_queue(length=lambda: work.length, oldest=work.oldest_seconds)
         arrivals = Arrivals(watched, work, beat=self._canary.heard)
         listing = Listing(self._api, watched, arrivals, namespaces=settings.namespaces)

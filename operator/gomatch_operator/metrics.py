@@ -63,6 +63,12 @@ class OperatorMetrics:
             registry=registry,
         )
 
+        self.refused = Counter(
+            "gomatch_operator_queue_refused",
+            "Markets that found the queue full; a later sweep brings them again.",
+            registry=registry,
+        )
+
     def watch_queue(self, *, length: Callable[[], int], oldest: Callable[[], float]) -> None:
         self._length.set_function(length)
         self._oldest.set_function(oldest)

@@ -35,18 +35,24 @@ class _Entry:
 
 
 class KeyedQueue:
-    """Of one event loop. ``clock`` gives monotonic seconds."""
+    """Of one event loop. ``refused`` is called for each addition that finds the queue full, which a
+    later sweep brings again; ``clock`` gives monotonic seconds."""
 
-    def __init__(self, *, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        limit: int,
+        refused: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._limit = limit
+        self._refused = refused
         self._clock = clock
         self._entries: dict[MarketKey, _Entry] = {}
         self._urgent: dict[MarketKey, None] = {}
         self._backlog: dict[MarketKey, None] = {}
         self._due: list[tuple[float, MarketKey]] = []
         self._wake = asyncio.Event()
-        self.refused = 0
-        """Additions that found the queue full; a later sweep brings them again."""
 
     def add(self, key: MarketKey, *, urgent: bool) -> None:
         """Have ``key`` looked at. One that waits stays where it is, unless it becomes urgent; one
@@ -130,7 +136,7 @@ class KeyedQueue:
         entry = self._entries.get(key)
         if entry is None:
             if len(self._entries) >= self._limit:
-                self.refused += 1
+                self._refused()
                 return None
             entry = self._entries[key] = _Entry(since=self._clock(), urgent=False)
         return entry
