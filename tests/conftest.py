@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+
+import pytest
+
 pytest_plugins = [
     "tests.fixtures.servers",
     "tests.fixtures.links",
@@ -15,3 +19,9 @@ pytest_plugins = [
     "tests.fixtures.shared_site",
     "tests.fixtures.images",
 ]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # In the background of a script it is ignored, also by the programs that tests interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
