@@ -97,7 +97,7 @@ async def test_what_was_written_counts_although_its_answer_is_lost(
     )
     async with venue, followed(venue) as clients:
         await control.arm("before_commit" if link == "postgres" else "committed")
-        sending = asyncio.gather(*(client.send(60, batch=60) for client in clients))
+        sending = asyncio.gather(*(client.send(60, batch=20) for client in clients))
         await control.reached()
         before = await written(link, database_url, redis_url)
         proxy.stall("to_client")
@@ -132,7 +132,7 @@ async def test_what_was_sent_and_never_arrived_is_made_up_for(
     )
     async with venue, followed(venue) as clients:
         await control.arm("committed")
-        sending = asyncio.gather(*(client.send(60, batch=60) for client in clients))
+        sending = asyncio.gather(*(client.send(60, batch=20) for client in clients))
         await control.reached()
         proxy.stall("to_server")
         await control.go_on()
