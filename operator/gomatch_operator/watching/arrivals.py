@@ -126,6 +126,7 @@ def _told(found: OwnedObject | PodSummary) -> object:
         found.ready,
         found.deleting,
         found.phase,
+        found.node,
         found.waiting_reason,
         found.unschedulable,
         found.restarts,

@@ -211,6 +211,7 @@ async def test_an_object_that_is_gone_is_missed_unless_it_was_made_anew(place: P
         {"ready": False},
         {"phase": "Failed"},
         {"waiting_reason": "CrashLoopBackOff"},
+        {"node": "a-node"},
         {"unschedulable": "no node"},
         {"deleting": True},
         {"role": "leader"},
