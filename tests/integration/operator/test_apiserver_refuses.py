@@ -38,9 +38,10 @@ async def leading(site: OperatorSite, proxy: AnsweringProxy) -> OperatorProcess:
 @pytest.mark.parametrize(
     ("refusal", "calls"),
     [
-        # Pauses double from at most half a second, and are of a random part of that.
-        (Refusal(500), RENEWALS),
-        (Refusal(503, methods=WRITES), RENEWALS),
+        # Pauses double from at most half a second, and are of a random part of that: a few calls,
+        # and some more by chance.
+        (Refusal(500), 3 * RENEWALS),
+        (Refusal(503, methods=WRITES), 3 * RENEWALS),
         # Once as it was heard of, and once as something else changed.
         (Refusal(429, retry_after=LONG), 2),
         (Refusal(429, retry_after=LONG, methods=WRITES), 2),
