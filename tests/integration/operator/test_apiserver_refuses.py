@@ -77,7 +77,7 @@ async def test_a_role_that_could_not_be_written_is_written_later(empty_stage: St
     """Nothing else about the Market changes, which would have it looked at."""
     stage = empty_stage
     async with AnsweringProxy(stage.site.plane).running() as proxy:
-        stage.start(api_server=proxy.url, **PATIENT)
+        operator = stage.start(api_server=proxy.url, **PATIENT)
         market = stage.market()
         await market.says(Saying("QueueReady", "True", "InStep"))
         pod = await market.make_pods_ready()
@@ -96,6 +96,7 @@ async def test_a_role_that_could_not_be_written_is_written_later(empty_stage: St
                 lambda: role(market) == names.ROLE_LEADER, "a role", timeout=60
             )
             await market.says(Saying("Progressing", "False", "Settled"))
+        await asyncio.to_thread(operator.stop)
 
 
 def role(market: StagedMarket) -> str:
