@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Status = Literal["True", "False", "Unknown"]
 
@@ -45,6 +45,11 @@ class Condition:
     status: Status
     reason: str
     message: str
+
+
+def told(status: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The conditions in the status of a Market, by type."""
+    return {each.get("type", ""): each for each in status.get("conditions") or ()}
 
 
 _POSTGRES_AWAY = "PostgreSQL gives no answer. Nothing is lost; it goes on by itself."

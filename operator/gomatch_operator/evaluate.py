@@ -83,8 +83,8 @@ def conditions_of(facts: Facts) -> list[Condition]:
         conflict,
         _paused(facts),
     ]
-    told = {each.get("type") for each in facts.market.status.get("conditions") or ()}
-    kept = facts.unknown & told
+    told = c.told(facts.market.status)
+    kept = facts.unknown & told.keys()
     return [condition for condition in found if condition.type not in kept]
 
 

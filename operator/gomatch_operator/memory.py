@@ -54,20 +54,21 @@ class Memories:
 def _carried_out(market: Market) -> bool:
     """Whether its spec, as it is now, was more than looked at before, by its status."""
     handled: bool = market.status.get("observedGeneration") == market.generation
-    said: dict[str, tuple[str, str]] = {
-        each.get("type", ""): (each.get("status", ""), each.get("reason", ""))
-        for each in market.status.get("conditions") or ()
-    }
+    told = c.told(market.status)
 
     def says(type_: str, status: str) -> bool:
-        return said.get(type_, ("", ""))[0] == status
+        return told.get(type_, {}).get("status") == status
 
     only_looked_at = (
         says(c.RECONCILIATION_PAUSED, "True")
         or says(c.CONFLICT, "True")
         or says(c.SPEC_VALID, "False")
         # Not by PostgreSQL, so the API server refused something.
-        or (says(c.STORE_READY, "True") and said.get(c.PROGRESSING) == ("False", "Blocked"))
+        or (
+            says(c.STORE_READY, "True")
+            and says(c.PROGRESSING, "False")
+            and told[c.PROGRESSING].get("reason") == "Blocked"
+        )
     )
     return handled and not only_looked_at
 

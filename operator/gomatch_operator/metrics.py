@@ -62,7 +62,6 @@ class OperatorMetrics:
             "How long the first of them has waited.",
             registry=registry,
         )
-
         self.refused = Counter(
             "gomatch_operator_queue_refused",
             "Markets that found the queue full; a later sweep brings them again.",

@@ -43,7 +43,7 @@ from gomatch_operator.rollouts import Rollouts
 from gomatch_operator.settings import OperatorSettings
 from gomatch_operator.status import StatusWriter, build_status, transitions
 from gomatch_operator.store import Wanted
-from gomatch_operator.store.keeper import StoreKeeper, owner_of
+from gomatch_operator.store.keeper import StoreKeeper, StoreResult, owner_of
 from gomatch_operator.watched import Watched
 from gomatch_operator.work import Outcome
 
@@ -160,12 +160,7 @@ class MarketReconciler:
             return False
         symbol = market.spec.symbol
         stored = await parts.store.look(self._wanted(market))
-        facts.row, facts.store_fault, facts.conflict = stored.row, stored.fault, stored.conflict
-        if stored.doubt is not None:
-            _doubt_store(facts, stored.doubt)
-        elif stored.fault is None:
-            memory.claimed = facts.claimed = _is_claimed(market, facts)
-        _doubt_matcher(facts)
+        _note_stored(facts, memory, stored)
         if facts.claimed:
             queued = parts.queue.told(symbol)
             facts.queue_fault = queued.fault
@@ -181,12 +176,7 @@ class MarketReconciler:
         spec = market.spec
         assert spec is not None
         stored = await parts.store.keep(market, self._wanted(market))
-        facts.row, facts.store_fault, facts.conflict = stored.row, stored.fault, stored.conflict
-        if stored.doubt is not None:
-            _doubt_store(facts, stored.doubt)
-        elif stored.fault is None or stored.row is not None:
-            memory.claimed = facts.claimed = _is_claimed(market, facts)
-        _doubt_matcher(facts)
+        _note_stored(facts, memory, stored)
         if not facts.claimed:
             facts.deployment = parts.cluster.look(market.key)
             return stored.retry
@@ -224,7 +214,7 @@ class MarketReconciler:
 
     async def _mirror(self, facts: Facts, result: Callable[[str], MirrorResult]) -> MirrorResult:
         assert facts.market.spec is not None
-        follows = _says(facts.market, c.CACHE_READY) == "True"
+        follows = c.told(facts.market.status).get(c.CACHE_READY, {}).get("status") == "True"
         if facts.row is not None and facts.row.epoch and not follows:
             await self._parts.mirror.look_again(facts.row)
         mirrored = result(facts.market.spec.symbol)
@@ -334,15 +324,14 @@ def _is_claimed(market: Market, facts: Facts) -> bool:
     return row is not None and row.held and row.owner is not None and row.owner.uid == market.uid
 
 
-def _says(market: Market, type_: str) -> str:
-    """The status of a condition as told last; empty while there is none."""
-    told = market.status.get("conditions") or ()
-    return next((each["status"] for each in told if each.get("type") == type_), "")
-
-
-def _doubt_matcher(facts: Facts) -> None:
-    """Without PostgreSQL nobody can say who leads, and StoreReady says why."""
+def _note_stored(facts: Facts, memory: MarketMemory, stored: StoreResult) -> None:
+    facts.row, facts.store_fault, facts.conflict = stored.row, stored.fault, stored.conflict
+    if stored.doubt is not None:
+        _doubt_store(facts, stored.doubt)
+    elif stored.fault is None or stored.row is not None:
+        memory.claimed = facts.claimed = _is_claimed(facts.market, facts)
     if facts.store_fault is not None and facts.row is None:
+        # Without PostgreSQL nobody can say who leads, and StoreReady says why.
         facts.unknown.add(c.MATCHER_AVAILABLE)
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from gomatch_operator import names
 from gomatch_operator.cluster.api import ClusterApi
-from gomatch_operator.conditions import TYPES, Condition
+from gomatch_operator.conditions import TYPES, Condition, told
 from gomatch_operator.evaluate import Facts
 from gomatch_operator.market import Market, MarketKey, read_market, state_name
 
@@ -22,16 +22,14 @@ def build_status(facts: Facts, found: Sequence[Condition], *, now: datetime) -> 
     """The whole status. Conditions that stand keep their time of transition; those that cannot be
     told now are kept as they are."""
     market = facts.market
-    before = {
-        condition.get("type"): condition for condition in market.status.get("conditions") or ()
-    }
-    told = {condition.type: condition for condition in found}
+    before = told(market.status)
+    now_told = {condition.type: condition for condition in found}
     status: dict[str, Any] = {
         "observedGeneration": market.generation,
         "conditions": [
-            _condition(told.get(type_), before.get(type_), market.generation, now)
+            _condition(now_told.get(type_), before.get(type_), market.generation, now)
             for type_ in TYPES
-            if type_ in told or type_ in before
+            if type_ in now_told or type_ in before
         ],
         "selector": ",".join(
             f"{name}={text}"
@@ -98,7 +96,7 @@ class Transition(NamedTuple):
 
 def transitions(before: Mapping[str, Any], found: Sequence[Condition]) -> list[Transition]:
     """Conditions whose status or reason is another than before."""
-    known = {condition.get("type"): condition for condition in before.get("conditions") or ()}
+    known = told(before)
     changed = []
     for condition in found:
         old = known.get(condition.type, {})

@@ -4,9 +4,8 @@ bindings and policies, one pipeline to Redis. Only Markets that differ are queue
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from gomatch.errors import Fenced, StoreError, StoreUnavailable
 from gomatch.observability import logs
@@ -229,12 +228,6 @@ class Sweep:
     def _count(self) -> None:
         counts = dict.fromkeys(("True", "False", "Unknown"), 0)
         for market in self._parts.watched.markets.values():
-            counts[_ready(market).get("status", "Unknown")] += 1
+            counts[c.told(market.status).get(c.READY, {}).get("status", "Unknown")] += 1
         for status, count in counts.items():
             self._parts.metrics.markets.labels(status).set(count)
-
-
-def _ready(market: Market) -> Mapping[str, Any]:
-    """The condition Ready; empty while there is none."""
-    conditions = market.status.get("conditions") or ()
-    return next((each for each in conditions if each.get("type") == c.READY), {})

@@ -111,17 +111,10 @@ def owned_by(body: Mapping[str, Any], manager: str) -> Owned:
     entries = body.get("metadata", {}).get("managedFields")
     if not entries:
         return None
-    ours = [
-        entry.get("fieldsV1") or {}
-        for entry in entries
-        if entry.get("manager") == manager and not entry.get("subresource")
-    ]
-    if len(ours) == 1:
-        only: Mapping[str, Any] = ours[0]
-        return only
     together: dict[str, Any] = {}
-    for fields in ours:
-        _merge(together, fields)
+    for entry in entries:
+        if entry.get("manager") == manager and not entry.get("subresource"):
+            _merge(together, entry.get("fieldsV1") or {})
     return together
 
 

@@ -11,7 +11,7 @@ from gomatch_operator.leadership import OperatorLeadership
 from gomatch_operator.market import Market, definition
 from gomatch_operator.outages import Fault, Outages
 from gomatch_operator.store.connection import ClaimsSource
-from gomatch_operator.store.reconciler import StoreReconciler, Wanted, conflict, store_fault
+from gomatch_operator.store.reconciler import StoreReconciler, Wanted, conflict_of, store_fault
 from gomatch_operator.watched import Watched
 
 _ROUNDS = 4
@@ -59,7 +59,7 @@ class StoreKeeper:
         except StoreError as error:
             self._outages.worked("PostgreSQL")
             return StoreResult(fault=store_fault(error)[0], retry=True)
-        return StoreResult(row=row, conflict=None if row is None else conflict(wanted, row))
+        return StoreResult(row=row, conflict=None if row is None else conflict_of(wanted, row))
 
     async def keep(self, market: Market, wanted: Wanted) -> StoreResult:
         """Raises Fenced when a later operator has begun."""

@@ -122,7 +122,7 @@ def _would_end_a_halt(state: TradingState, row: ClaimedMarket) -> bool:
     return halted and goes_on and row.requested_state is not TradingState.HALTED
 
 
-def conflict(wanted: Wanted, row: ClaimedMarket) -> Fault | None:
+def conflict_of(wanted: Wanted, row: ClaimedMarket) -> Fault | None:
     """Who has the symbol that the Market could not have as things stand; None when it could."""
     holder = row.owner
     if holder is None:
