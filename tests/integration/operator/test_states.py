@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import count
+from typing import Any
 
 from gomatch.engine import NewOrder, OrderType, Reason, Side, TradingState
 from gomatch.store import ClaimedMarket
@@ -13,7 +14,7 @@ _touches = count(1)
 PAGE = REPOSITORY / "docs" / "operator.md"
 BUG = 77
 """Lots."""
-BANDED = {"priceBand": {"mode": "Halt", "fraction": "0.1"}, "referencePrice": "100"}
+BANDED: dict[str, Any] = {"priceBand": {"mode": "Halt", "fraction": "0.1"}, "referencePrice": "100"}
 
 
 async def test_a_state_is_entered_once_as_a_numbered_command(shared_site: SharedSite) -> None:
@@ -77,10 +78,7 @@ async def test_a_halt_by_the_price_band_stands_until_it_is_asked_to_resume(
     shared_site: SharedSite,
 ) -> None:
     here = shared_site.here
-    name, symbol = shared_site.names()
-    here.apply(market(name, symbol, **BANDED))
-    await here.until_condition(name, "StoreReady", "True", "InStep")
-    await shared_site.matcher(name)
+    name, symbol = await led_market(shared_site, **BANDED)
     await here.until_condition(name, "Ready", "True", "Trading")
     asked = await shared_site.accept(
         symbol,
@@ -127,10 +125,7 @@ async def test_a_halt_by_the_engine_stands_until_it_is_asked_to_resume(
     shared_site: SharedSite,
 ) -> None:
     here = shared_site.here
-    name, symbol = shared_site.names()
-    here.apply(market(name, symbol))
-    await here.until_condition(name, "StoreReady", "True", "InStep")
-    await shared_site.matcher(name, bug_at=BUG)
+    name, symbol = await led_market(shared_site, bug_at=BUG)
     await here.until_condition(name, "Ready", "True", "Trading")
     # One is passed over; the second within a minute halts the market.
     faulty = order(Side.BUY, price=9_500, user=1, quantity=BUG)
@@ -163,10 +158,7 @@ async def test_a_halt_by_hand_stands_until_the_command_line_ends_it(
     shared_site: SharedSite,
 ) -> None:
     here = shared_site.here
-    name, symbol = shared_site.names()
-    here.apply(market(name, symbol))
-    await here.until_condition(name, "StoreReady", "True", "InStep")
-    await shared_site.matcher(name)
+    name, symbol = await led_market(shared_site)
 
     shared_site.gomatch("markets", "halt", symbol)
 
@@ -187,10 +179,7 @@ async def test_a_halt_by_hand_stands_until_the_command_line_ends_it(
 
 async def test_a_halt_that_the_market_asked_for_says_so(shared_site: SharedSite) -> None:
     here = shared_site.here
-    name, symbol = shared_site.names()
-    here.apply(market(name, symbol, state="Halted"))
-    await here.until_condition(name, "StoreReady", "True", "InStep")
-    await shared_site.matcher(name)
+    name, symbol = await led_market(shared_site, state="Halted")
 
     await here.until_condition(name, "Halted", "True", "Requested")
 
@@ -235,6 +224,15 @@ async def test_a_paused_market_is_only_looked_at_until_it_goes(shared_site: Shar
     row = await shared_site.claimed(symbol)
     assert not row.held
     assert row.requested_state is TradingState.CLOSED
+
+
+async def led_market(shared_site: SharedSite, *, bug_at: int = 0, **spec: Any) -> tuple[str, str]:
+    """Name and symbol of a Market that a matcher leads."""
+    name, symbol = shared_site.names()
+    shared_site.here.apply(market(name, symbol, **spec))
+    await shared_site.here.until_condition(name, "StoreReady", "True", "InStep")
+    await shared_site.matcher(name, bug_at=bug_at)
+    return name, symbol
 
 
 async def until_seen(site: SharedSite, name: str, symbol: str) -> ClaimedMarket:

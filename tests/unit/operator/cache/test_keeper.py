@@ -13,22 +13,11 @@ from gomatch_operator.cache.stale_watch import StaleWatch
 from gomatch_operator.errors import LeadershipLost, MirrorUnavailable
 from gomatch_operator.leadership import OperatorLeadership
 from gomatch_operator.outages import Outages
-from tests.fixtures.example_facts import example_row
+from tests.fixtures.example_facts import example_mirror, example_row
 
 ROW = example_row()
 SYMBOL = ROW.symbol
-IN_STEP = MirrorMeta(
-    epoch=ROW.epoch,
-    sequence=ROW.sequence,
-    chain=ROW.chain,
-    applied=ROW.applied,
-    state=ROW.state,
-    last_price=0,
-    orders=0,
-    bids=0,
-    asks=0,
-    levels=0,
-)
+IN_STEP = example_mirror()
 
 
 class Redis:

@@ -5,26 +5,15 @@ from __future__ import annotations
 import pytest
 
 from gomatch.cache import MirrorMeta
-from gomatch.engine import TradingState
 from gomatch_operator.cache.stale_watch import StaleWatch
+from tests.fixtures.example_facts import example_mirror
 
 SYMBOL = "BTC-USDT"
 CHAIN, OTHER_CHAIN = bytes(32), b"x" * 32
 
 
 def meta(sequence: int, *, chain: bytes = CHAIN, epoch: int = 1) -> MirrorMeta:
-    return MirrorMeta(
-        epoch=epoch,
-        sequence=sequence,
-        chain=chain,
-        applied=sequence,
-        state=TradingState.RUNNING,
-        last_price=0,
-        orders=0,
-        bids=0,
-        asks=0,
-        levels=0,
-    )
+    return example_mirror(epoch=epoch, sequence=sequence, chain=chain, applied=sequence)
 
 
 class Looking:
