@@ -60,8 +60,8 @@ async def test_with_delete_a_drained_market_leaves_nothing(shared_site: SharedSi
     pod = await running_pod(here, name)
     matcher = await shared_site.matcher(name, pod=pod)
     await here.until_condition(name, "Ready", "True", "Trading")
-    await shared_site.accept(symbol, ORDERS)
-    before = await shared_site.claimed(symbol)
+    asked = await shared_site.accept(symbol, ORDERS)
+    before = await shared_site.until_row(symbol, lambda row: row.applied >= asked)
     assert all((await rows(here, before)).values())
 
     here.kubectl("delete", "market", name, "--wait=false")
