@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.fixtures.kind import Cluster
+from tests.fixtures.waiting import wait_for
 
 _SERVER = """
 import http.server, os
@@ -50,12 +51,9 @@ def test_a_pod_of_each_worker_reaches_both_workers_through_a_service_by_its_name
     workers = sorted([cluster.node("servers"), cluster.node("trading")])
     assert sorted(echo) == workers
 
-    seen = {
-        node: _python(cluster, pod, _CLIENT, "http://echo.default.svc.cluster.local")
-        for node, pod in echo.items()
-    }
-
-    assert seen == dict.fromkeys(workers, " ".join(workers))
+    for pod in echo.values():
+        url = "http://echo.default.svc.cluster.local"
+        _wait_until_printed(" ".join(workers), cluster, pod, _CLIENT, url)
 
 
 def test_names_of_services_resolve_to_their_addresses(
@@ -64,7 +62,7 @@ def test_names_of_services_resolve_to_their_addresses(
     address = cluster.kubectl("get", "service", "echo", "--output=jsonpath={.spec.clusterIP}")
 
     for pod in echo.values():
-        assert _python(cluster, pod, _RESOLVE, "echo") == address
+        _wait_until_printed(address, cluster, pod, _RESOLVE, "echo")
 
 
 @pytest.fixture(scope="module")
@@ -107,5 +105,12 @@ def _is_ready(node: dict[str, Any]) -> bool:
     return bool(conditions["Ready"] == "True")
 
 
-def _python(cluster: Cluster, pod: str, program: str, argument: str) -> str:
-    return cluster.kubectl("exec", pod, "--", "python", "-c", program, argument).strip()
+def _wait_until_printed(text: str, cluster: Cluster, pod: str, program: str, argument: str) -> None:
+    """Every node and the DNS hear of a Service a moment after its pods are ready."""
+
+    def look() -> bool:
+        printed = cluster.kubectl("exec", pod, "--", "python", "-c", program, argument).strip()
+        assert printed == text, printed
+        return True
+
+    wait_for(look, what=f"{pod} prints {text}")

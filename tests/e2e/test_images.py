@@ -142,6 +142,7 @@ def test_a_market_trades_with_nothing_to_write_to_and_no_shell(
         "GOMATCH_API_PORT": str(api_port),
         "GOMATCH_CALLBACK_PORT": str(callback_port),
         "GOMATCH_CALLBACK_TARGETS": f"127.0.0.1:{callback_port}",
+        "GOMATCH_RESULT_TIMEOUT": "25",
         "GOMATCH_MARKET": "BTC-USDT",
         "GOMATCH_MATCHER_PORT": str(matcher_port),
     }

@@ -20,11 +20,11 @@ def test_an_upgrade_of_everything_loses_no_order(venue: VenueOnCluster, traders:
         wait_until_all_run(venue, new)
         traders.wait_until_accepted(20)
 
+    check_nothing_is_lost(traders, sent)
     for market, epoch in zip(_MARKETS, epochs, strict=True):
         assert venue.epoch(market) > epoch
     settings = venue.object("configmap", "btc-usdt-matcher")["data"]
     assert settings["GOMATCH_LOG_LEVEL"].lower() == "warning"
-    check_nothing_is_lost(traders, sent)
 
 
 def test_a_rollback_loses_no_order(venue: VenueOnCluster, traders: Traders) -> None:
@@ -61,5 +61,7 @@ def wait_until_all_run(venue: VenueOnCluster, tag: str) -> None:
     wait_for(lambda: images() == {tag}, what=f"only pods of {tag} in {NAMESPACE}", timeout=300)
     venue.wait_until_ready("btc-usdt", "eth-usdt")
     for market in ("btc-usdt", "eth-usdt"):
-        image = venue.status(market)["image"]
-        assert image.rpartition(":")[2] == tag
+        wait_for(
+            lambda of=market: venue.status(of)["image"].endswith(f":{tag}"),  # type: ignore[misc]
+            what=f"the status of {market} has the image of {tag}",
+        )
