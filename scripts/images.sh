@@ -24,10 +24,12 @@ write_pip_settings() {
     authorities=$(pip_setting cert)
     authorities=${authorities:-${SSL_CERT_FILE:-${REQUESTS_CA_BUNDLE:-${CURL_CA_BUNDLE:-}}}}
     echo "[global]"
-    for name in index-url extra-index-url trusted-host proxy timeout default-timeout retries; do
+    for name in index-url extra-index-url trusted-host proxy timeout default-timeout; do
         value=$(pip_setting "$name")
         [ -z "$value" ] || echo "$name = ${value//$'\n'/ }"
     done
+    value=$(pip_setting retries)
+    echo "retries = ${value:-8}" # an index may refuse for a minute
     [ -z "$authorities" ] || {
         cp "$authorities" "$context/images/builder/authorities.pem"
         echo "cert = /build/authorities.pem"

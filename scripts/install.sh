@@ -25,6 +25,13 @@ if [ ! -x .venv/bin/python ] && ! "$python" -m venv .venv 2>/dev/null; then
     install_venv
     "$python" -m venv .venv
 fi
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+pip_install() {
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@"
+}
+pip_install --require-hashes -r requirements.lock || {
+    echo "once more in 20 s, as an index may refuse for a moment" >&2
+    sleep 20
+    pip_install --require-hashes -r requirements.lock
+}
+pip_install --no-deps --no-build-isolation -e .
 touch .venv/.installed

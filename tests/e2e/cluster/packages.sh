@@ -34,8 +34,8 @@ done
 echo "deb [signed-by=$keyring] $mirror trixie main" >"$folder/apt/sources/trixie.list"
 printf 'Package: *\nPin: release n=trixie\nPin-Priority: 100\n' >"$folder/apt/preferences/trixie"
 apt=(apt-get -qq -o APT::Sandbox::User=root -o "Dir::Etc::sourcelist=/dev/null" -o "Dir::Etc::sourceparts=$folder/apt/sources"
-    -o "Dir::Etc::preferencesparts=$folder/apt/preferences" -o "Dir::State::Lists=$folder/apt/lists")
-"${apt[@]}" update
+    -o "Dir::Etc::preferencesparts=$folder/apt/preferences" -o "Dir::State::Lists=$folder/apt/lists"
+    -o DPkg::Lock::Timeout=300)
 
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
@@ -45,7 +45,9 @@ if [ ! -e "$policy" ]; then
 fi
 wanted=(mmdebstrap iptables openssl)
 recent_docker || wanted+=(docker.io/trixie docker-cli/trixie containerd/trixie)
-DEBIAN_FRONTEND=noninteractive "${apt[@]}" install -y --no-install-recommends "${wanted[@]}" >"$folder/install.log" 2>&1 ||
+export DEBIAN_FRONTEND=noninteractive
+install() { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "${wanted[@]}"; }
+again install >"$folder/install.log" 2>&1 ||
     { tail -20 "$folder/install.log" >&2; exit 1; }
 rm -rf "$folder/apt"
 step "$started" "packages installed"

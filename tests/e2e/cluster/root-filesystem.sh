@@ -23,7 +23,7 @@ if [ ! -f "$tar" ]; then
         sources+=("deb $mirror $second main")
         options+=("--aptopt=APT::Default-Release \"$suite\"")
     fi
-    mmdebstrap "${options[@]}" --dpkgopt='path-include=/usr/share/doc/*/copyright' "$suite" "$tar.part" "${sources[@]}" \
+    again mmdebstrap "${options[@]}" --dpkgopt='path-include=/usr/share/doc/*/copyright' "$suite" "$tar.part" "${sources[@]}" \
         >"$tar.log" 2>&1 || { tail -20 "$tar.log" >&2; exit 1; }
     mv "$tar.part" "$tar"
     step "$started" "Debian $suite with ${packages%%,*} and others unpacked"
