@@ -40,11 +40,16 @@ if [ -n "$bootstrap" ]; then
     # One at a time, as the one that started the daemon stops it.
     mkdir -p "$cache"
     exec 7>"$cache/.e2e.lock"
-    flock --nonblock 7 || { echo "waiting for another run that has the cluster" >&2; flock 7; }
+    flock --nonblock 7 || echo "waiting for another run that has the cluster" >&2
+    flock --timeout 3600 7 || fail "another run has had the cluster for an hour"
     $own/packages.sh
-    [ -n "$($own/docker.sh running)" ] || trap '$own/docker.sh stop' EXIT
+    # What a killed run left: its daemon, and nodes that would start again with the next one.
+    unfinished=$cache/.e2e.unfinished killed=''
+    [ ! -e "$unfinished" ] || { killed=1; $own/docker.sh stop; }
+    [ -n "$($own/docker.sh running)" ] || { touch "$unfinished"; trap '$own/docker.sh stop; rm -f "$unfinished"' EXIT; }
     DOCKER_HOST=$($own/docker.sh start 7>&-) # else the daemon would hold the lock
     export DOCKER_HOST
+    [ -z "$killed" ] || docker ps --all --quiet | xargs --no-run-if-empty docker rm --force --volumes >/dev/null || true
     programs=$($own/build.sh)
     export PATH=$programs:$PATH
 else

@@ -50,6 +50,7 @@ stop() {
         sleep 0.2
     done
     kill -KILL "$pid" || true
+    rm -f "$run/pid"
 }
 
 case ${1:-} in
