@@ -16,6 +16,10 @@ for ((tries = 0; tries < 120; tries++)); do
     all=$(nodes)
 done
 
+# As usual, and not on whichever node is ready first: a worker may be stopped by a test.
+kubectl --namespace kube-system patch deployment coredns --patch \
+    '{"spec": {"template": {"spec": {"nodeSelector": {"node-role.kubernetes.io/control-plane": ""}}}}}'
+
 while read -r node subnet _; do
     routes=$(while read -r other other_subnet address; do
         [ "$node" = "$other" ] || echo "ip route replace $other_subnet via $address"
