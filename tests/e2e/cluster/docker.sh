@@ -12,7 +12,7 @@ address=unix://$run/docker.sock
 # PID: of a daemon that was killed, the number may be another process's by now.
 is_dockerd() { [ "$(cat "/proc/$1/comm" 2>/dev/null)" = dockerd ]; }
 running() { [ -f "$run/pid" ] && is_dockerd "$(cat "$run/pid")"; }
-answers() { docker --host "$address" info >/dev/null 2>&1; }
+answers() { timeout 20 docker --host "$address" info >/dev/null 2>&1; }
 
 # Each node's systemd, containerd and kubelet watch files; Debian's limit is used up by two clusters.
 allow_watching() {
@@ -21,7 +21,7 @@ allow_watching() {
 }
 
 start() {
-    local started=$SECONDS tries
+    local started=$SECONDS
     mkdir -p "$data" "$run"
     chmod 700 "$run"
     exec 9>"$data/.lock"
@@ -32,10 +32,7 @@ start() {
         setsid dockerd --data-root "$data/data" --exec-root "$run/exec" --host "$address" --pidfile "$run/pid" \
             --log-level warn >"$data/log" 2>&1 </dev/null 9>&- &
     fi
-    for ((tries = 0; tries < 600; tries++)); do
-        ! answers || break
-        sleep 0.2
-    done
+    until answers || ((SECONDS - started > 120)); do sleep 0.2; done
     answers || { tail -20 "$data/log" >&2; fail "dockerd does not answer; its log is $data/log"; }
     step "$started" "dockerd runs"
 }
