@@ -20,10 +20,10 @@ from tests.fixtures.staged_market import Saying, StagedMarket
 
 RENEWALS = 8
 """Of the Lease that were refused, one a second: so long it lasts."""
-LONG = 15
+LONG = 30
 """Seconds; it is over before."""
-SELDOM: dict[str, Any] = {"sweepSeconds": 60, "canarySeconds": 90}
-"""What is asked now and then anyway does not count."""
+SELDOM: dict[str, Any] = {"retryPeriod": 1, "sweepSeconds": 3600, "canarySeconds": 3600}
+"""What else than the Lease is asked now and then anyway does not count."""
 
 
 async def leading(site: OperatorSite, proxy: AnsweringProxy) -> OperatorProcess:
@@ -32,7 +32,7 @@ async def leading(site: OperatorSite, proxy: AnsweringProxy) -> OperatorProcess:
     await until_leads(operator)
     site.apply(market())
     await site.until_condition("btc-usdt", "QueueReady", "True", "InStep")
-    await until(lambda: site.kubectl("get", "pods", "-o", "name"))
+    await until(lambda: replicas(site) == (1, 1))
     return operator
 
 
@@ -103,6 +103,13 @@ def role(market: StagedMarket) -> str:
     [pod] = market.pods()
     label: str = pod["metadata"]["labels"].get(names.LABEL_ROLE, "")
     return label
+
+
+def replicas(site: OperatorSite) -> tuple[int, int]:
+    """What the Deployment tells last of a pod that nobody runs: how many there are, and how many
+    are as wanted."""
+    status = (site.get("deployment", "btc-usdt-matcher") or {}).get("status", {})
+    return status.get("replicas", 0), status.get("updatedReplicas", 0)
 
 
 def renewals(proxy: AnsweringProxy) -> int:
