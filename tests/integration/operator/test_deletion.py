@@ -39,7 +39,7 @@ async def test_a_market_drains_and_writes_its_image_before_anything_is_removed(
     assert (waiting.held, waiting.state) == (True, TradingState.CLOSED)
     assert waiting.applied == waiting.accepted
     assert queue(here, symbol)
-    assert keys(here, symbol)
+    await until(lambda: keys(here, symbol))
     await end_pod(here, pod, matcher)
     here.kubectl("wait", "--for=delete", f"market/{name}", "--timeout=40s")
     row = await shared_site.claimed(symbol)
@@ -78,7 +78,7 @@ async def test_with_delete_a_market_that_is_not_drained_in_time_keeps_its_data_a
 ) -> None:
     here = shared_site.here
     name, symbol = shared_site.names()
-    here.apply(market(name, symbol, deletionPolicy="Delete", drainTimeoutSeconds=3))
+    here.apply(market(name, symbol, deletionPolicy="Delete", drainTimeoutSeconds=15))
     await here.until_condition(name, "QueueReady", "True", "InStep")
     asked = await shared_site.accept(symbol, ORDERS)
     before = await rows(here, await shared_site.claimed(symbol))
@@ -127,11 +127,13 @@ async def test_a_market_goes_by_foreground_cascade(shared_site: SharedSite) -> N
     """Then the cluster takes its objects away at once, and makes no new ones."""
     here = shared_site.here
     name, symbol = shared_site.names()
-    here.apply(market(name, symbol))
+    # The matcher may end before it has applied the two commands that close the market.
+    here.apply(market(name, symbol, drainTimeoutSeconds=10))
     pod = await running_pod(here, name)
     matcher = await shared_site.matcher(name, pod=pod)
     await here.until_condition(name, "Ready", "True", "Trading")
     asked = await shared_site.accept(symbol, ORDERS)
+    await shared_site.until_row(symbol, lambda row: row.applied == asked)
 
     here.kubectl("delete", "market", name, "--cascade=foreground", "--wait=false")
 
@@ -141,7 +143,7 @@ async def test_a_market_goes_by_foreground_cascade(shared_site: SharedSite) -> N
     assert (row.held, row.accepted) == (False, asked + 2)
     assert row.requested_state is TradingState.CLOSED
     assert row.applied in {asked, row.accepted}
-    assert here.get("deployment", f"{name}-matcher") is None
+    await until(lambda: here.get("deployment", f"{name}-matcher") is None)
     assert_nothing_outside(here, symbol)
 
 
