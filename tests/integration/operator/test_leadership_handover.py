@@ -69,10 +69,14 @@ async def test_an_orderly_end_lets_the_next_lead_at_once_and_leaves_a_tidy_log(
     assert first.exit_code == 0
     assert holder(site) == second.name
     assert untidy_lines(first) == []
-    asked = requests_of(site, first)
-    assert {each.agent for each in asked if each.is_write} == {"gomatch-operator"}
-    watched = {each.resource for each in asked if each.verb == "watch"}
-    assert {"markets", "deployments", "pods", "leases"} <= watched
+    agents = {each.agent for each in requests_of(site, first) if each.is_write}
+    assert agents == {"gomatch-operator"}
+
+    def watched() -> set[str]:
+        """The API server notes a watch once it has noticed that nobody listens any more."""
+        return {each.resource for each in requests_of(site, first) if each.verb == "watch"}
+
+    await until(lambda: watched() >= {"markets", "deployments", "pods", "leases"})
     second.stop()
     assert second.exit_code == 0
     assert lease(site)["holderIdentity"] == ""
