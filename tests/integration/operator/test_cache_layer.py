@@ -187,7 +187,7 @@ async def test_credentials_are_files_that_are_read_again(
 async def test_a_server_that_hangs_or_is_away_is_unavailable_and_then_seen_again(
     redis_server: RedisServer, redis_url: str
 ) -> None:
-    client = RedisClient(redis_url, timeout=0.5)
+    client = RedisClient(redis_url, timeout=5)
     reconciler = CacheReconciler(client)
     await reconciler.observe([SYMBOL])
     await redis_server.pause()

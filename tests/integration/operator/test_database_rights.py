@@ -18,7 +18,7 @@ from gomatch.engine import TradingState
 from gomatch.errors import StoreError
 from gomatch.store import ApiKeys, Claims, Disconnects, connect_pool
 from tests.fixtures.following import followed
-from tests.fixtures.stored import all_applied
+from tests.fixtures.stored import all_applied, mirrored
 from tests.fixtures.venue import Venue
 from tests.integration.store.owners import INSTALLATION, OWNER, TERM
 from tests.integration.store.rows import DEFINITION
@@ -73,7 +73,8 @@ async def test_orders_are_taken_matched_recovered_and_audited(
         venue.matchers[0].start()
         for client in clients:
             await client.send(120, batch=40)
-        await all_applied(database_url, "BTC-USDT")
+        head = await all_applied(database_url, "BTC-USDT")
+        await mirrored(redis_url, "BTC-USDT", head.sequence, head.chain)
         token = await venue.user("reader")
         async with httpx.AsyncClient(
             base_url=venue.apis[0].url, headers={"Authorization": f"Bearer {token}"}
