@@ -10,6 +10,7 @@ import pytest
 
 from tests.fixtures.apiserver import ControlPlane
 from tests.fixtures.proxy import TcpProxy
+from tests.fixtures.waiting import wait_for
 
 
 def test_a_service_account_may_do_what_its_role_says_and_nothing_else(
@@ -125,5 +126,12 @@ def _reader_of_config_maps(control_plane: ControlPlane, namespace: str) -> str:
     )
     control_plane.kubectl(
         "wait", "--for=create", "configmap/kube-root-ca.crt", in_namespace, "--timeout=30s"
+    )
+    rights = ("auth", "can-i", "--list", f"--as=system:serviceaccount:{namespace}:{account}")
+    wait_for(
+        lambda: "configmaps" in control_plane.kubectl(*rights, in_namespace),
+        what="its rights known to the API server",
+        timeout=30,
+        every=0.1,
     )
     return account
