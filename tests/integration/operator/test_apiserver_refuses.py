@@ -12,7 +12,7 @@ import pytest
 from gomatch.engine import TradingState
 from gomatch_operator import names
 from tests.fixtures.answering_proxy import WRITES, AnsweringProxy, Refusal
-from tests.fixtures.operator_pair import LEASE, PATIENT, market, until_leads
+from tests.fixtures.operator_pair import LEASE, PATIENT, market, until_leads, until_settled
 from tests.fixtures.operator_process import OperatorProcess, OperatorSite, until
 from tests.fixtures.operator_stage import Stage
 from tests.fixtures.played_leader import played_leader, write_mirror
@@ -32,7 +32,7 @@ async def leading(site: OperatorSite, proxy: AnsweringProxy) -> OperatorProcess:
     await until_leads(operator)
     site.apply(market())
     await site.until_condition("btc-usdt", "QueueReady", "True", "InStep")
-    await until(lambda: replicas(site) == (1, 1))
+    await until_settled(site)
     return operator
 
 
@@ -103,13 +103,6 @@ def role(market: StagedMarket) -> str:
     [pod] = market.pods()
     label: str = pod["metadata"]["labels"].get(names.LABEL_ROLE, "")
     return label
-
-
-def replicas(site: OperatorSite) -> tuple[int, int]:
-    """What the Deployment tells last of a pod that nobody runs: how many there are, and how many
-    are as wanted."""
-    status = (site.get("deployment", "btc-usdt-matcher") or {}).get("status", {})
-    return status.get("replicas", 0), status.get("updatedReplicas", 0)
 
 
 def renewals(proxy: AnsweringProxy) -> int:

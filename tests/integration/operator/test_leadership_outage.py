@@ -17,6 +17,7 @@ from tests.fixtures.operator_pair import (
     role,
     until_ended,
     until_leads,
+    until_settled,
     until_waits,
     writes_of,
 )
@@ -39,7 +40,7 @@ async def test_both_stop_while_the_api_server_is_away_and_one_leads_afterwards(
     await until_waits(second)
     site.apply(market())
     await site.until_condition("btc-usdt", "QueueReady", "True", "InStep")
-    await until(lambda: site.get("deployment", "btc-usdt-matcher"))
+    await until_settled(site)
     before, term = await claim(site), lease(site)["leaseTransitions"]
 
     for proxy in proxies:
