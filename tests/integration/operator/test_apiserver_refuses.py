@@ -28,7 +28,7 @@ SELDOM: dict[str, Any] = {"retryPeriod": 1, "sweepSeconds": 3600, "canarySeconds
 
 async def leading(site: OperatorSite, proxy: AnsweringProxy) -> OperatorProcess:
     """An operator that has done all that there is to do."""
-    operator = site.start(api_server=proxy.url, **PATIENT, **SELDOM)
+    operator = site.start(api_server=proxy.url, **{**PATIENT, **SELDOM})
     await until_leads(operator)
     site.apply(market())
     await site.until_condition("btc-usdt", "QueueReady", "True", "InStep")
