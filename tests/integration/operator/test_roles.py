@@ -140,5 +140,5 @@ def ready_pods(market: StagedMarket) -> list[str]:
     for pod in market.pods():
         if pod["status"].get("phase") != "Running":
             path = market.stage.path("pods", f"{pod['metadata']['name']}/status")
-            market.stage.patch(path, {"status": _RUNNING})
+            market.stage.patch(path, {"status": _RUNNING}, may_be_gone=True)
     return sorted(pod["metadata"]["name"] for pod in market.pods())

@@ -101,7 +101,7 @@ def ready_with(market: StagedMarket, wanted: str) -> bool:
     for pod in market.pods():
         if _image_of(pod) == wanted and pod["status"].get("phase") != "Running":
             path = market.stage.path("pods", f"{pod['metadata']['name']}/status")
-            market.stage.patch(path, {"status": ready})
+            market.stage.patch(path, {"status": ready}, may_be_gone=True)
     status: dict[str, Any] = found.get("status", {})
     figures = {status.get(name) for name in ("replicas", "updatedReplicas", "readyReplicas")}
     observed = status.get("observedGeneration") == found["metadata"]["generation"]
