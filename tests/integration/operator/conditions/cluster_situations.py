@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
 from gomatch_operator import conditions as c
-from tests.fixtures.operator_process import Document
+from tests.fixtures.operator_process import Document, until
 from tests.fixtures.operator_stage import Stage
 from tests.fixtures.staged_market import Saying, StagedMarket
 from tests.integration.operator.conditions.situation import Situation
@@ -48,6 +48,9 @@ async def a_right_is_missing(stage: Stage) -> AsyncIterator[StagedMarket]:
             stage.patch(f"{roles}/{role['metadata']['name']}", {"rules": [*fewer, kept]})
             changed.append(role)
     assert changed
+    site = stage.site
+    asked = {"group": "apps", "namespace": stage.namespace}
+    await until(lambda: not site.plane.allows(site.user, "create", "deployments", **asked))
     yield stage.market()
     for role in changed:
         stage.patch(f"{roles}/{role['metadata']['name']}", {"rules": role["rules"]})
@@ -145,9 +148,8 @@ async def no_node(stage: Stage) -> AsyncIterator[StagedMarket]:
 
 async def _within_quota(stage: Stage, counted: str) -> AsyncIterator[StagedMarket]:
     with _quota(stage, counted):
-        market = stage.market()
-        await market.stage_until(lambda: _hard(stage, counted), f"a quota of {counted}")
-        yield market
+        await until(lambda: _hard(stage, counted))
+        yield stage.market()
 
 
 @contextmanager

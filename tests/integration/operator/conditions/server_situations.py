@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import httpx
 
 from gomatch.store import Leadership, Markets
 from gomatch.transport.rabbitmq import topology
 from gomatch_operator import conditions as c
+from tests.fixtures.operator_process import until
 from tests.fixtures.operator_stage import Stage, set_redis_password
 from tests.fixtures.staged_market import Saying, StagedMarket
 from tests.integration.operator.conditions.situation import Situation
@@ -91,8 +95,16 @@ async def strange_exchange(stage: Stage) -> AsyncIterator[StagedMarket]:
     market = await _begun(stage)
     broker = stage.site.broker
     exchange = broker.at("exchanges", topology.DEAD)
-    broker.delete(exchange)
-    broker.put(exchange, {"type": "topic", "durable": True})
+
+    def replaced() -> bool:
+        """The operator may have made its own again between the two calls."""
+        broker.delete(exchange)
+        with suppress(httpx.HTTPStatusError):
+            broker.put(exchange, {"type": "topic", "durable": True})
+        found = broker.get(exchange)
+        return found is not None and found["type"] == "topic"
+
+    await until(replaced)
     yield market
     broker.delete(exchange)
 
