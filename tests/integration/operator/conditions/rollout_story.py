@@ -23,6 +23,7 @@ async def _tell(stage: Stage) -> None:
         await market.says(Saying(c.PROGRESSING, "False", "Settled"))
     assert stage.operator is not None
     stage.operator.stop()
+    before = {market: market.read()["metadata"]["resourceVersion"] for market in markets}
 
     stage.start(
         matcher={**stage.site.settings["matcher"], "image": _NEWER},
@@ -30,8 +31,8 @@ async def _tell(stage: Stage) -> None:
     )
     first = await _one_of(markets, _ROLLING)
     [second] = [market for market in markets if market is not first]
-    await second.says(_PENDING)
     await second.says(_BLOCKED)
+    assert _PENDING.reason in _told(second, since=before[second])
     assert _image(second) != _NEWER
     await first.make_pods_ready()
     await first.says(Saying(c.PROGRESSING, "False", "Settled"))
@@ -49,6 +50,12 @@ async def _one_of(markets: list[StagedMarket], saying: Saying) -> StagedMarket:
 
     await markets[0].stage_until(so_far, f"one with {saying}")
     return so_far()[0]
+
+
+def _told(market: StagedMarket, *, since: str) -> list[str]:
+    """The reasons of Progressing, one after the other."""
+    conditions = [each for one in market.versions(since) for each in one["status"]["conditions"]]
+    return [each["reason"] for each in conditions if each["type"] == c.PROGRESSING]
 
 
 def _image(market: StagedMarket) -> str:

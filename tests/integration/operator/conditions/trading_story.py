@@ -63,6 +63,8 @@ async def _tell(stage: Stage) -> None:
             market.symbol, *[NewOrder(1, Side.BUY, OrderType.LIMIT, _BUG, 9_500)] * 2
         )
         await market.says(_ENGINE_ERROR)
+        # The Event of a turn is posted after the condition.
+        await market.stage_until(lambda: market.told(_ENGINE_ERROR), "an Event")
     for halted in (_REQUESTED, _MANUAL, _PRICE_BAND, _ENGINE_ERROR):
         assert market.told(halted) == 1, halted
 
