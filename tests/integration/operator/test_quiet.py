@@ -37,7 +37,7 @@ async def market(empty_stage: Stage) -> AsyncIterator[StagedMarket]:
 async def test_three_sweeps_and_a_restart_write_nothing(
     empty_stage: Stage, market: StagedMarket
 ) -> None:
-    await settled(market)
+    await settled(market, depth=0)
     before, since = await everything(market), audit(market).position()
 
     await sweeps(market, 3)
@@ -59,8 +59,9 @@ async def test_what_follows_the_orders_is_written_only_now_and_then_and_wakes_no
     # It has been written a moment ago, so it waits for an hour.
     assert empty_stage.operator is not None
     empty_stage.operator.stop()
-    operator = empty_stage.start(statusSeconds=3600)
     await accept(market, [order(103)])
+    await applied(market)
+    operator = empty_stage.start(statusSeconds=3600)
     await settled(market)
     await accept(market, [order(104)])
     await applied(market)
@@ -80,7 +81,7 @@ async def test_what_follows_the_orders_is_written_only_now_and_then_and_wakes_no
     await market.stage_until(
         lambda: status(market).get("state") == "Running", "the state of before"
     )
-    await settled(market)
+    await settled(market, depth=0)
     done = operator.metric('gomatch_operator_reconciles_total{result="done"}')
     await sweeps(market, 3)
     assert operator.metric('gomatch_operator_reconciles_total{result="done"}') == done
@@ -120,8 +121,9 @@ async def applied(market: StagedMarket) -> int:
             await asyncio.sleep(0.05)
 
 
-async def settled(market: StagedMarket) -> None:
-    """Wait until status and mirror have followed, and a sweep has written nothing."""
+async def settled(market: StagedMarket, *, depth: int | None = None) -> None:
+    """Wait until status and mirror have followed, sweeps have written nothing, and the queue is
+    told to be of this ``depth``, if given: the broker counts its messages some seconds late."""
     sequence = await applied(market)
     await market.stage_until(lambda: status(market)["lastSequence"] == sequence, "its sequence")
     await market.says(Saying("CacheReady", "True", "InStep"))
@@ -129,8 +131,9 @@ async def settled(market: StagedMarket) -> None:
     async with asyncio.timeout(60):
         while True:
             since = audit(market).position()
-            await sweeps(market, 1)
-            if not writes(market, since):
+            await sweeps(market, 2)
+            told = status(market)["queue"]["depth"]
+            if not writes(market, since) and depth in (None, told):
                 return
 
 
