@@ -82,6 +82,7 @@ async def trading(stage: Stage) -> AsyncIterator[list[StagedMarket]]:
         await _all_say(markets, _TRADING)
         markets[-1].annotate(paused="true")
         await _all_say(markets[-1:], {**_TRADING, **_PAUSED})
+        await _each_is_through(markets)
         yield markets
 
 
