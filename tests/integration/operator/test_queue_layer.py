@@ -19,7 +19,7 @@ from gomatch_operator.queue.desired_queue import USUAL_LENGTH, DesiredQueue
 from gomatch_operator.queue.management import ManagementApi
 from gomatch_operator.queue.reconciler import QueueReconciler
 from tests.fixtures.batches import make_batch
-from tests.fixtures.broker import take_numbers
+from tests.fixtures.broker import publish_until_confirmed, take_numbers
 from tests.fixtures.management import BrokerAdmin, CredentialFiles
 from tests.fixtures.queues import make_queue
 
@@ -181,7 +181,8 @@ async def test_a_length_is_changed_in_place_and_no_message_is_lost(
         with pytest.raises(PublishFailed, match="full"):
             await _publish_for_ever(publisher, first=11)
         await kept.reconcile(USUAL)
-        await publisher.publish(make_batch(SYMBOL, 100_000), timeout=10)
+        # The queue hears of its new length a moment later.
+        await publish_until_confirmed(publisher, make_batch(SYMBOL, 100_000))
 
         consumer = await transport.consumer(SYMBOL, prefetch=100)
         taken = [each.batch.first for each in await take_numbers(consumer, 11)]
