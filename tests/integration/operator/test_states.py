@@ -102,8 +102,8 @@ async def test_a_halt_by_the_price_band_stands_until_it_is_asked_to_resume(
     await until_seen(shared_site, name, symbol)
     here.apply(market(name, symbol, **BANDED, maxOpenOrders=5))
     await until_seen(shared_site, name, symbol)
-    row = await shared_site.claimed(symbol)
-    assert (row.accepted, row.applied) == (asked + 1, asked + 1)
+    row = await shared_site.until_row(symbol, lambda row: row.applied == row.accepted)
+    assert row.accepted == asked + 1
     assert (row.state, row.state_reason) == (TradingState.HALTED, Reason.PRICE_BAND)
     assert here.condition(name, "Halted")[:2] == ("True", "PriceBand")
 
