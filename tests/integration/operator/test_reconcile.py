@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import yaml
 
+from tests.fixtures.operator_pair import STEADY
 from tests.fixtures.operator_process import REPOSITORY, OperatorSite, until
 
 
@@ -16,7 +17,7 @@ def market(name: str = "btc-usdt", **spec: object) -> dict[str, object]:
 
 async def test_a_market_gets_claim_queue_and_objects(operator_site: OperatorSite) -> None:
     site = operator_site
-    operator = site.start()
+    operator = site.start(**STEADY)
     site.apply(market())
     await site.until_condition("btc-usdt", "StoreReady", "True", "InStep")
     await site.until_condition("btc-usdt", "QueueReady", "True", "InStep")
