@@ -68,9 +68,13 @@ class Rollouts:
         what somebody changes meanwhile must not wait, too."""
         return self._held.setdefault(key, {}).setdefault(kind, actual_hash) == actual_hash
 
-    def resume(self, key: MarketKey, deployment: DeploymentStatus) -> None:
-        """Note one that was rolling before this process began, before any other is admitted."""
-        if deployment.image == self._target and deployment.total > deployment.updated:
+    def resume(self, key: MarketKey, deployment: DeploymentStatus, *, generation: int) -> None:
+        """Note one that was rolling before this process began, before any other is admitted;
+        ``generation`` is that of its Deployment."""
+        # What it says of its pods may be of before it was given the image.
+        observed = deployment.observed_generation >= generation
+        rolls = not observed or deployment.total > deployment.updated
+        if deployment.image == self._target and rolls:
             self._rolling[key] = float("-inf") if deployment.overdue else self._clock()
 
     def look(self, key: MarketKey, deployment: DeploymentStatus | None, *, generation: int) -> None:

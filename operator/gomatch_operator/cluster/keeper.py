@@ -83,9 +83,9 @@ class ClusterKeeper:
     def resume_rollouts(self) -> None:
         """Once all objects are known and before any Market is reconciled."""
         for market in self._watched.markets:
-            current = self.deployment(market)
-            if current is not None:
-                self._rollouts.resume(market, current)
+            known = self._watched.owned.get(deployment_key(market))
+            if known is not None and known.replicas is not None:
+                self._rollouts.resume(market, known.replicas, generation=known.generation)
 
     async def keep(self, market: Market, *, handled: bool) -> ClusterResult:
         """``handled``: this generation of the Market was carried out before, so what now is to be

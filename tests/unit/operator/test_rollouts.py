@@ -92,10 +92,18 @@ def test_a_new_market_and_one_with_an_image_of_its_own_never_wait() -> None:
 
 def test_a_rollout_that_was_under_way_before_a_restart_counts() -> None:
     rolling = rollouts(Clock(), at_once=1)
-    rolling.resume(MARKETS[0], under_way(NEW))
-    rolling.resume(MARKETS[2], under_way(OLD))
+    rolling.resume(MARKETS[0], under_way(NEW), generation=2)
+    rolling.resume(MARKETS[2], under_way(OLD), generation=2)
     assert rolling.image_for(MARKETS[1], own="", current=OLD)[0] == OLD
     rolling.look(MARKETS[0], settled(NEW), generation=2)
+    assert rolling.image_for(MARKETS[1], own="", current=OLD)[0] == NEW
+
+
+def test_one_whose_controller_had_not_looked_before_a_restart_counts() -> None:
+    rolling = rollouts(Clock(), at_once=1)
+    rolling.resume(MARKETS[0], settled(NEW), generation=3)
+    assert rolling.image_for(MARKETS[1], own="", current=OLD)[0] == OLD
+    rolling.look(MARKETS[0], replace(settled(NEW), observed_generation=3), generation=3)
     assert rolling.image_for(MARKETS[1], own="", current=OLD)[0] == NEW
 
 
@@ -153,7 +161,7 @@ def test_those_that_wait_no_more_do_not_take_the_turn_of_others() -> None:
 
 def test_a_restart_gives_no_other_the_image_with_which_one_is_overdue() -> None:
     rolling = rollouts(Clock())
-    rolling.resume(MARKETS[0], replace(under_way(NEW), overdue=True))
+    rolling.resume(MARKETS[0], replace(under_way(NEW), overdue=True), generation=2)
     image, fault = rolling.image_for(MARKETS[1], own="", current=OLD)
     assert image == OLD
     assert fault is not None
