@@ -126,8 +126,11 @@ class OperatorLeadership:
             raise LeadershipLost("the operator's Lease could not be renewed, or another holds it")
         finally:
             self.leading = False
-            await cancel_and_wait(tasks)
-            await self._lock.release()
+            try:
+                await cancel_and_wait(tasks)
+            finally:
+                # Whoever ends this one cancels it again when that takes long.
+                await self._lock.release()
 
     def _note_renewal(self, asked_at: float) -> None:
         self._renewed = asked_at

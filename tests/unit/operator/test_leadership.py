@@ -405,3 +405,26 @@ async def test_what_leading_raises_is_raised_and_the_lease_given_up(
     with pytest.raises(ValueError, match="a fault"):
         await make("a").run(lead)
     assert server.spec["holderIdentity"] == ""
+
+
+async def test_who_is_told_twice_to_end_gives_the_lease_up(server: LeaseServer, make: Make) -> None:
+    began, ending, end, ended = (asyncio.Event() for _ in range(4))
+
+    async def lead() -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ending.set()
+            await end.wait()
+            ended.set()
+
+    task = asyncio.create_task(make("a").run(lead))
+    for reached in (began, ending):
+        await reached.wait()
+        task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert server.spec["holderIdentity"] == ""
+    end.set()
+    await ended.wait()
