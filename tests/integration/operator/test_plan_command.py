@@ -54,14 +54,14 @@ async def test_a_plan_tells_all_before_nothing_after_and_what_was_taken_away(
     assert await site.sql("SELECT * FROM claims") == []
     assert site.broker.definitions()["queues"] == []
 
-    operator = stage.start()
+    stage.start()
     site.kubectl("apply", "-f", str(_EXAMPLE))
     market = StagedMarket(stage, "btc-usdt", "BTC-USDT")
     await market.says(Saying("QueueReady", "True", "InStep"))
     await market.says(Saying("MatcherAvailable", "False", "Starting"))
     assert await asyncio.to_thread(plan, stage, _EXAMPLE) == ["nothing: all is as desired"]
 
-    operator.stop()
+    await stage.stop()
     OwnedObjects(stage, market).delete("Service")
     lines = await asyncio.to_thread(plan, stage, _EXAMPLE)
     assert [line.partition(" (")[0] for line in lines] == [

@@ -42,8 +42,7 @@ async def test_three_sweeps_and_a_restart_write_nothing(
 
     await sweeps(market, 3)
     assert writes(market, since) == []
-    assert empty_stage.operator is not None
-    empty_stage.operator.stop()
+    await empty_stage.stop()
     operator = empty_stage.start()
     await until(lambda: operator.events("leading"))
     await until(lambda: operator.metric('gomatch_operator_reconciles_total{result="done"}') >= 1)
@@ -57,11 +56,10 @@ async def test_what_follows_the_orders_is_written_only_now_and_then_and_wakes_no
     empty_stage: Stage, market: StagedMarket
 ) -> None:
     # It has been written a moment ago, so it waits for an hour.
-    assert empty_stage.operator is not None
-    empty_stage.operator.stop()
+    await empty_stage.stop()
     await accept(market, [order(103)])
     await applied(market)
-    operator = empty_stage.start(statusSeconds=3600)
+    empty_stage.start(statusSeconds=3600)
     await settled(market)
     await accept(market, [order(104)])
     await applied(market)
@@ -74,7 +72,7 @@ async def test_what_follows_the_orders_is_written_only_now_and_then_and_wakes_no
     await market.stage_until(lambda: status(market).get("state") == "CancelOnly", "its new state")
     sequence = await applied(market)
     assert status(market)["lastSequence"] >= sequence - 1
-    operator.stop()
+    await empty_stage.stop()
 
     operator = empty_stage.start()
     market.change(state="Running")

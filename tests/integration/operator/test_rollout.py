@@ -34,7 +34,7 @@ async def markets(empty_stage: Stage) -> Sequence[StagedMarket]:
 async def test_markets_take_a_new_image_one_by_one_until_one_fails_and_after_it_is_mended(
     empty_stage: Stage, markets: Sequence[StagedMarket]
 ) -> None:
-    roll_out(empty_stage, deadline=300)
+    await roll_out(empty_stage, deadline=300)
     await until(lambda: with_image(markets, NEW))
     [first] = with_image(markets, NEW)
     others = [market for market in markets if market is not first]
@@ -48,7 +48,7 @@ async def test_markets_take_a_new_image_one_by_one_until_one_fails_and_after_it_
     third, fourth = (market for market in others if market is not second)
 
     # It is not ready in time, counted anew after a restart.
-    roll_out(empty_stage, deadline=5)
+    await roll_out(empty_stage, deadline=5)
     for market in (third, fourth):
         await market.says(Saying("Progressing", "True", "RolloutBlocked", words=second.name))
     assert with_image(others, NEW) == [second]
@@ -70,10 +70,9 @@ async def test_markets_take_a_new_image_one_by_one_until_one_fails_and_after_it_
         await market.says(Saying("Progressing", "False", "Settled"))
 
 
-def roll_out(stage: Stage, *, deadline: int) -> None:
+async def roll_out(stage: Stage, *, deadline: int) -> None:
     """Run an operator with the new image in place of the one that runs."""
-    assert stage.operator is not None
-    stage.operator.stop()
+    await stage.stop()
     matcher = {**stage.site.settings["matcher"], "image": NEW}
     stage.start(matcher=matcher, rollout={"maxConcurrent": 1, "deadlineSeconds": deadline})
 

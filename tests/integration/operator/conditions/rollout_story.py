@@ -21,8 +21,7 @@ async def _tell(stage: Stage) -> None:
     for market in markets:
         await market.make_pods_ready()
         await market.says(Saying(c.PROGRESSING, "False", "Settled"))
-    assert stage.operator is not None
-    stage.operator.stop()
+    await stage.stop()
     before = {market: market.read()["metadata"]["resourceVersion"] for market in markets}
 
     stage.start(
