@@ -44,7 +44,7 @@ async def running(api: Part) -> AsyncIterator[None]:
 
 
 async def until_not_ready(api: Part, why: str) -> None:
-    async with asyncio.timeout(30), httpx.AsyncClient(base_url=api.url, timeout=5) as client:
+    async with asyncio.timeout(60), httpx.AsyncClient(base_url=api.url, timeout=30) as client:
         while True:
             assert api.running
             try:
@@ -116,5 +116,5 @@ async def test_outside_of_a_pod_it_ends_and_says_why(
 ) -> None:
     api = part(empty_database_url, tmp_path)
     async with running(api):
-        await api.ended()
+        await api.ended(60)
     assert "gomatch_api: the database lacks migration 0001" in api.log.read_text()
