@@ -44,7 +44,7 @@ class Traces:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(40):
                 while not condition():
                     await asyncio.sleep(0.01)
         except TimeoutError as error:
@@ -75,7 +75,7 @@ async def client_of(venue: Venue, user: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         base_url=f"http://127.0.0.1:{venue.replicas[0].server.port}",
         headers={"Authorization": f"Bearer {await venue.key(user)}"},
-        timeout=20,
+        timeout=40,
     )
 
 

@@ -210,7 +210,8 @@ class Site:
             self.table,
             self.table,
             self.markets,
-            lifetime=10.0,
+            # Also how long nothing is swept after this process stood still for a moment.
+            lifetime=1.0,
             renew_every=0.05,
             sweep_every=0.05,
         )
@@ -277,7 +278,7 @@ async def open_site(limits: StreamLimits | None = None) -> AsyncIterator[Site]:
     serving = asyncio.create_task(site.server.serve(sockets=[listening]))
     running = asyncio.create_task(site.hub.run())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not site.server.started:
                 await asyncio.sleep(0.005)
         yield site
@@ -300,7 +301,7 @@ class Client:
     async def say(self, **message: Any) -> None:
         await self.connection.send(msgspec.json.encode(message).decode())
 
-    async def hear(self, kind: str = "", *, timeout: float = 10) -> dict[str, Any]:
+    async def hear(self, kind: str = "", *, timeout: float = 30) -> dict[str, Any]:
         """The next message, or the next of a type."""
         for index, message in enumerate(self._kept):
             if kind in ("", message["type"]):

@@ -9,7 +9,6 @@ import socket
 from pathlib import Path
 
 import httpx
-import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
@@ -21,8 +20,8 @@ from tests.unit.stream.doubles import ChainChecker
 
 SYMBOL = "BTC-USDT"
 BATCH = 100
-
-pytestmark = pytest.mark.timeout(120)
+RESULT_TIMEOUT = {"GOMATCH_RESULT_TIMEOUT": "30"}
+"""A busy machine may take some seconds."""
 
 
 class Entering:
@@ -35,7 +34,7 @@ class Entering:
 
     async def batches(self, count: int) -> None:
         order = {"market": SYMBOL, "type": "limit", "side": "buy", "quantity": "0.001"}
-        async with httpx.AsyncClient(timeout=20, headers=self._headers) as http:
+        async with httpx.AsyncClient(timeout=60, headers=self._headers) as http:
             for _ in range(count):
                 items = [{"action": "new", **order, "price": str(1 + n)} for n in range(BATCH)]
                 answer = await http.post(self._url, json={"items": items})
@@ -65,7 +64,7 @@ async def read_to_the_end(connection: ClientConnection, chain: ChainChecker) -> 
 
 async def figure(part: Part, name: str) -> float:
     """The sum of the part's samples of this name; some of the labels may stand in ``name``."""
-    async with httpx.AsyncClient(timeout=5) as http:
+    async with httpx.AsyncClient(timeout=30) as http:
         text = (await http.get(f"{part.url}/metrics")).text
     begin = (f"{name} ", f"{name}{{", f"{name},")
     samples = [line for line in text.splitlines() if line.startswith(begin)]
@@ -81,6 +80,7 @@ async def test_a_frozen_replica_delays_nobody_and_catches_up(
         rabbitmq_url,
         tmp_path,
         replicas=2,
+        settings=RESULT_TIMEOUT,
         matcher_settings={"GOMATCH_CALLBACK_BUFFER": "8", "GOMATCH_PREFETCH": "2"},
     )
     dropped = "gomatch_matcher_callback_drops_total"
@@ -102,7 +102,7 @@ async def test_a_frozen_replica_delays_nobody_and_catches_up(
             await entering.batches(40)
             await reading
             await acknowledged(rabbitmq_url)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while await figure(venue.matchers[0], dropped) == before:
                     await entering.batches(5)
 
@@ -115,7 +115,7 @@ async def acknowledged(rabbitmq_url: str) -> None:
     that it can only become so by acknowledging."""
     transport = RabbitMQTransport(rabbitmq_url)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while await transport.depth(SYMBOL) != 0:
                 await asyncio.sleep(0.05)
     finally:
@@ -130,7 +130,7 @@ async def test_a_frozen_reader_delays_nobody_and_resumes(
         redis_url,
         rabbitmq_url,
         tmp_path,
-        settings={"GOMATCH_STREAM_BUFFER": "20"},
+        settings={"GOMATCH_STREAM_BUFFER": "20", **RESULT_TIMEOUT},
     )
     slow = 'gomatch_api_stream_closed_total{code="slow_reader"}'
     async with venue:
@@ -147,7 +147,7 @@ async def test_a_frozen_reader_delays_nobody_and_resumes(
             second.transport.pause_reading()
 
             entering, chain = Entering(api, token), ChainChecker(0)
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(120):
                 while await figure(api, slow) == 0:
                     reading = asyncio.create_task(read_until_accepted(beside, chain, 5 * BATCH))
                     await entering.batches(5)

@@ -39,9 +39,9 @@ async def test_orders_are_cancelled_when_the_replica_of_an_armed_stream_is_kille
                 await armed.hear("ack")
             await dying.kill()
             seen: list[dict[str, Any]] = []
-            async with asyncio.timeout(40):
+            async with asyncio.timeout(100):
                 while not any(event["event"] == "all_cancelled" for event in seen):
-                    seen += (await watching.hear("orders", timeout=40))["events"]
+                    seen += (await watching.hear("orders", timeout=100))["events"]
             reasons = [event["reason"] for event in seen if event["event"] == "cancelled"]
             assert reasons == ["disconnect", "disconnect"]
             assert seen[-1]["count"] == 2

@@ -145,17 +145,23 @@ async def test_a_revoked_key_loses_its_streams_on_every_replica(
         key = await venue.key("alice")
         async with venue.replicas[0].connect(key) as one, venue.replicas[1].connect(key) as two:
             await ApiKeys(venue.replicas[0].services.pool).revoke(key.partition(".")[0])
-            async with asyncio.timeout(2):
-                for connection in (one, two):
-                    closing = await Client(connection).hear("closing")
-                    assert closing["code"] == "key_revoked"
+            for connection in (one, two):
+                closing = await Client(connection).hear("closing")
+                assert closing["code"] == "key_revoked"
 
 
 async def test_a_cancel_all_of_many_orders_comes_back_whole(
     database_url: str, redis_url: str
 ) -> None:
     async with (
-        open_venue(database_url, redis_url, replicas=1, stream_messages_per_second=1_000) as venue,
+        open_venue(
+            database_url,
+            redis_url,
+            replicas=1,
+            stream_messages_per_second=1_000,
+            # One commit holds the end of all orders; the machine may be busy with other things.
+            database_timeout=60,
+        ) as venue,
         venue.matcher(),
         venue.replicas[0].connect(await venue.key("alice")) as connection,
     ):

@@ -77,7 +77,7 @@ class Venue:
         stop = asyncio.Event()
         task = asyncio.create_task(service.run(stop))
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not all(
                     replica.services.feeds.view(SYMBOL).connected
                     and replica.services.feeds.view(SYMBOL).ready
@@ -87,7 +87,7 @@ class Venue:
             yield
         finally:
             stop.set()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await task
 
 
@@ -109,6 +109,7 @@ async def open_venue(
             "database_pool": 4,
             "lease_seconds": 10.0,
             "lease_renew": 0.5,
+            "result_timeout": 20.0,
             "key_refresh": 0.2,
             **changes,
         }
