@@ -11,7 +11,7 @@ from tests.unit.cache.books import SYMBOL
 
 @pytest.fixture
 async def mirror(redis_url: str) -> AsyncIterator[BookMirror]:
-    mirror = BookMirror(redis_url, SYMBOL, timeout=10)
+    mirror = BookMirror(redis_url, SYMBOL, timeout=60)
     yield mirror
     await mirror.close()
 

@@ -124,15 +124,29 @@ async def test_deleting_a_market_takes_unfinished_rebuilds_along(
         await asyncio.sleep(0)
     rebuilding.cancel()
     await asyncio.wait([rebuilding])
+    await mirror.close()
+    # What it had sent already is still carried out.
+    async with asyncio.timeout(30):
+        while await connections_of_mirrors(redis):
+            await asyncio.sleep(0.01)
 
     await mirror.delete()
 
     assert await redis.keys("*") == []
 
 
+async def connections_of_mirrors(redis: Redis) -> int:
+    """Those to the database that ``redis`` uses."""
+    own = await redis.client_info()
+    return sum(
+        each["db"] == str(own["db"]) and each["name"] == "gomatch"
+        for each in await redis.client_list()
+    )
+
+
 async def test_of_two_rebuilds_at_once_the_newer_epoch_stays(redis_url: str) -> None:
-    old = BookMirror(redis_url, SYMBOL, timeout=10)
-    new = BookMirror(redis_url, SYMBOL, timeout=10)
+    old = BookMirror(redis_url, SYMBOL, timeout=60)
+    new = BookMirror(redis_url, SYMBOL, timeout=60)
     newer = image_of_size(8_000, epoch=2)
 
     answers = await asyncio.gather(
@@ -150,7 +164,7 @@ async def test_of_two_rebuilds_at_once_the_newer_epoch_stays(redis_url: str) -> 
 
 
 async def test_other_markets_are_not_touched(mirror: BookMirror, redis_url: str) -> None:
-    other = BookMirror(redis_url, "ETH-USDT", timeout=10)
+    other = BookMirror(redis_url, "ETH-USDT", timeout=60)
     await mirror.rebuild(image_of([order(1)], sequence=1))
     await other.rebuild(image_of([order(2)], sequence=2))
 
