@@ -203,12 +203,17 @@ class OwnConnection:
 
     async def close(self) -> None:
         connection, self._connection = self._connection, None
-        if connection is None or connection.is_closed():
-            return
-        try:
-            await connection.close(timeout=1.0)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            connection.terminate()
+        if connection is not None and not connection.is_closed():
+            await part_from(connection, timeout=1.0)
+
+
+async def part_from(connection: Any, *, timeout: float) -> None:
+    """Close ``connection``, or cut it when the server does not answer within ``timeout`` seconds:
+    what was done on it is done."""
+    try:
+        await connection.close(timeout=timeout)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        connection.terminate()
 
 
 async def durability_warnings(pool: asyncpg.Pool) -> Sequence[str]:

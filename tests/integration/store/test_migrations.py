@@ -11,6 +11,8 @@ import pytest
 from gomatch.errors import SchemaMismatch, StoreUnavailable
 from gomatch.store import Markets, check_schema, connect_pool, migrate, migrations
 from gomatch.store.migrations import packaged
+from tests.fixtures.links import ProxyFactory
+from tests.fixtures.proxy import Direction
 from tests.integration.store.led import LedMarket, commit_as_before
 from tests.integration.store.rows import DEFINITION, order_row
 
@@ -35,6 +37,19 @@ async def test_several_at_once_apply_each_migration_once(empty_database_url: str
     done = await asyncio.gather(*(migrate(empty_database_url) for _ in range(4)))
     assert sorted(done) == [[], [], [], NAMES]
     await check(empty_database_url)
+
+
+async def test_what_was_applied_is_told_though_the_server_is_slow_to_say_goodbye(
+    empty_database_url: str, tcp_proxy: ProxyFactory
+) -> None:
+    proxy = await tcp_proxy(empty_database_url)
+
+    def stall_at_the_goodbye(direction: Direction, data: bytes) -> None:
+        if direction == "to_server" and data.endswith(b"X\x00\x00\x00\x04"):
+            proxy.stall()
+
+    proxy.hook = stall_at_the_goodbye
+    assert await migrate(proxy.url(empty_database_url)) == NAMES
 
 
 async def test_a_second_run_changes_nothing(database_url: str) -> None:

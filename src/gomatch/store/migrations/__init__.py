@@ -19,7 +19,7 @@ import asyncpg
 
 from gomatch.errors import SchemaMismatch
 from gomatch.store.failures import Translated
-from gomatch.store.pool import CONNECT_TIMEOUT
+from gomatch.store.pool import CONNECT_TIMEOUT, part_from
 
 _LOCK = 0x676F6D61  # "goma"
 _LOCK_TIMEOUT = 60.0
@@ -95,7 +95,7 @@ async def migrate(url: str) -> list[str]:
                     await _apply(connection, migration)
             return [migration.label for migration in missing]
         finally:
-            await connection.close(timeout=2)
+            await part_from(connection, timeout=2)
 
 
 async def check_schema(pool: asyncpg.Pool) -> None:
