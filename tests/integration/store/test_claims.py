@@ -244,7 +244,7 @@ async def test_a_term_begins_only_after_what_is_being_written_under_the_one_befo
 
 
 async def until_waiting(pool: asyncpg.Pool, count: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (
             await pool.fetchval(
                 "SELECT count(*) FROM pg_stat_activity"

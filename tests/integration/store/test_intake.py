@@ -191,10 +191,11 @@ async def test_an_accept_that_waits_too_long_is_known_not_to_have_happened(
     pool: asyncpg.Pool, database_url: str, market: MarketRecord
 ) -> None:
     async with (
-        await connect_pool(database_url, size=1, timeout=3, application="hasty") as other,
+        await connect_pool(database_url, size=1, timeout=10, application="hasty") as other,
         pool.acquire() as holder,
         holder.transaction(),
     ):
+        await holder.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         await holder.execute("SELECT * FROM intake FOR UPDATE")
         with pytest.raises(StoreUnavailable) as error:
             await Intake(other).accept(

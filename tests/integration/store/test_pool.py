@@ -20,7 +20,7 @@ async def test_a_pool_closes_in_time_also_while_a_connection_of_it_is_in_use(
         await close_pool(closing, timeout=0.05)
     assert [line["event"] for line in logs] == ["pool_not_closed"]
     gone = "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $1"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not await pool.fetchval(gone, pid):
             await asyncio.sleep(0.01)
 
