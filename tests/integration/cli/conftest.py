@@ -67,7 +67,7 @@ class Venue:
 
     def client(self, token: str = "") -> httpx.Client:
         headers = {"Authorization": f"Bearer {token or self.token}"}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=20)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=40)
 
 
 def run(*arguments: str, **variables: str) -> Finished:
@@ -88,7 +88,7 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "gomatch.cli", *arguments]
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come true in time"
@@ -103,7 +103,8 @@ def venue(server_folder: Path) -> Iterator[Venue]:
     process = ServerProcess(
         command("up", "--port", "0"),
         log=log,
-        environment={"PATH": os.environ["PATH"]},
+        # A busy machine may take some seconds over a result.
+        environment={"PATH": os.environ["PATH"], "GOMATCH_RESULT_TIMEOUT": "20"},
         folder=folder,
     )
     try:
@@ -112,7 +113,7 @@ def venue(server_folder: Path) -> Iterator[Venue]:
             assert process.running, log.read_text()
             return (folder / ".data" / "environment").exists() and "curl" in log.read_text()
 
-        wait_for(up, 90)
+        wait_for(up, 150)
         lines = (folder / ".data" / "environment").read_text().splitlines()
         variables = dict(line.split("=", 1) for line in lines)
         token = re.search(r"GOMATCH_TOKEN=(\S+)", log.read_text())

@@ -11,6 +11,8 @@ from tests.integration.cli.conftest import Venue, wait_for
 
 T = TypeVar("T")
 SOL = ("SOL-USDT", "--tick", "0.01", "--lot", "0.1")
+PATIENT = ("--wait", "60")
+"""A busy machine may take longer than a person would wait."""
 
 
 def find(venue: Venue, symbol: str) -> dict[str, Any]:
@@ -35,35 +37,38 @@ def test_a_market_from_its_making_to_its_closing(venue: Venue) -> None:
         wait_for(lambda: place("1").get("outcome") == "applied")
         assert place("51")["code"] == "quantity_too_large"
         changed = venue.run(
-            "markets", "configure", "SOL-USDT", "--max-quantity", "none", "--min-quantity", "2"
+            *("markets", "configure", "SOL-USDT", "--max-quantity", "none", "--min-quantity", "2"),
+            *PATIENT,
         )
         assert (changed.code, changed.stdout) == (0, "SOL-USDT: configured\n")
         wait_for(lambda: place("51").get("outcome") == "applied")
         assert place("1")["code"] == "quantity_too_small"
 
-        halted = venue.run("markets", "halt", "SOL-USDT", "--json").json()
+        halted = venue.run("markets", "halt", "SOL-USDT", *PATIENT, "--json").json()
         assert (halted["status"], halted["state"]) == ("applied", "halted")
         assert place("2")["reason"] == "market_halted"
         assert find(venue, "SOL-USDT")["state"] == "halted"
-        assert venue.run("markets", "halt", "SOL-USDT", "--state", "cancel_only").code == 0
+        halt = ("markets", "halt", "SOL-USDT", *PATIENT)
+        resume = ("markets", "resume", "SOL-USDT", *PATIENT)
+        assert venue.run(*halt, "--state", "cancel_only").code == 0
         assert place("2")["reason"] == "market_cancel_only"
-        resumed = venue.run("markets", "resume", "SOL-USDT")
+        resumed = venue.run(*resume)
         assert (resumed.code, resumed.stdout) == (0, "SOL-USDT: running\n")
         assert place("2")["outcome"] == "applied"
 
-        assert venue.run("markets", "resume", "SOL-USDT", "--state", "auction").code == 0
+        assert venue.run(*resume, "--state", "auction").code == 0
         sell = {"market": "SOL-USDT", "side": "sell", "type": "limit", "price": "8"}
         demo.post("/v1/orders?wait=result", json={**sell, "quantity": "2"})
-        assert venue.run("markets", "halt", "SOL-USDT").code == 0
+        assert venue.run(*halt).code == 0
         # Only an auction may uncross it.
-        venue.run("markets", "resume", "SOL-USDT").refused(1, "book_crossed")
-        venue.run("markets", "resume", "SOL-USDT", "--json").refused(1, '"error":"book_crossed"')
-        assert venue.run("markets", "resume", "SOL-USDT", "--state", "auction").code == 0
-        assert venue.run("markets", "resume", "SOL-USDT", "--wait", "9").code == 0
+        venue.run(*resume).refused(1, "book_crossed")
+        venue.run(*resume, "--json").refused(1, '"error":"book_crossed"')
+        assert venue.run(*resume, "--state", "auction").code == 0
+        assert venue.run(*resume).code == 0
     assert find(venue, "SOL-USDT")["last_price"] is not None
     listed = venue.run("markets", "list").stdout
     assert {"BTC-USDT", "ETH-USDT", "SOL-USDT"} <= set(listed.split())
-    assert venue.run("markets", "halt", "SOL-USDT", "--state", "closed").code == 0
+    assert venue.run(*halt, "--state", "closed").code == 0
 
 
 def test_making_a_market_again_changes_nothing(venue: Venue) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.cli.conftest import Venue, run
+from tests.integration.cli.conftest import Venue, run, wait_for
 
 MARKET = "ORD-USDT"
 
@@ -37,6 +37,7 @@ def test_an_order_from_entry_to_cancel(venue: Venue, bearer: str) -> None:
     assert again["command"] == amended["command"]
     stop = orders("place", MARKET, "sell", "1", "--stop-price", "900", "--no-wait")
     assert stop["status"] == "accepted"
+    wait_for(lambda: orders("get", stop["id"])["status"] == "waiting")
     assert orders("get", stop["id"])["type"] == "stop"
     listed = orders("list", "--market", MARKET, "--status", "open", "--status", "waiting")
     assert [order["id"] for order in listed] == [stop["id"], number]

@@ -204,7 +204,7 @@ def test_programs_say_what_they_lack(
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=60,
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert word in done.stderr

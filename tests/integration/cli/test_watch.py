@@ -43,10 +43,10 @@ def test_one_picture(venue: Venue) -> None:
 
 
 def test_a_bounded_time(venue: Venue) -> None:
-    done = venue.run("watch", MARKET, "--duration", "1")
+    done = venue.run("watch", MARKET, "--duration", "4")
     assert done.code == 0
     assert f"0.5  {PRICE}" in done.stdout
-    done = venue.run("watch", MARKET, "--duration", "1", "--json")
+    done = venue.run("watch", MARKET, "--duration", "4", "--json")
     messages = [json.loads(line) for line in done.stdout.splitlines()]
     assert {"subscribed", "depth_snapshot", "ticker"} <= {each["type"] for each in messages}
 
@@ -78,7 +78,15 @@ def test_live_on_a_terminal_until_ctrl_c(venue: Venue) -> None:
         wait_for(lambda: shows("7.25"))
         assert venue.run("orders", "cancel", placed.json()["order"]["id"]).code == 0
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+
+        def ended() -> bool:
+            # Read on meanwhile: a full terminal would keep it from ending.
+            with suppress(OSError):
+                screen.extend(os.read(ours, 65_536))
+            return process.poll() is not None
+
+        wait_for(ended)
+        assert process.returncode == 130
         with suppress(OSError):  # which ends what a terminal says once nobody has it open
             while said := os.read(ours, 65_536):
                 screen.extend(said)
