@@ -72,11 +72,13 @@ class Lane:
         budget: Budget,
         batch: int,
         statistics: Statistics,
-        results: Results | None = None,
+        results: Results,
+        until_seen: bool = False,
         timeout: float = 10.0,
     ) -> None:
-        """With ``results``, the next request waits until this one's results were seen."""
+        """With ``until_seen`` the next request waits until this one's results were seen."""
         self._results = results
+        self._until_seen = until_seen
         self._timeout = timeout
         self._composer = composer
         self._open = open_orders
@@ -119,11 +121,10 @@ class Lane:
         self._backoff = 0.0
         statistics.acknowledgement.record(time.perf_counter() - due)
         newest = self._record(actions, reply, due)
-        if (
-            self._results is not None
-            and newest
-            and not await self._results.until_seen(newest, self._timeout)
-        ):
+        if not newest:
+            return
+        self._results.acknowledged(newest)
+        if self._until_seen and not await self._results.until_seen(newest, self._timeout):
             statistics.failed["no result on the stream in time"] += 1
 
     def _record(self, actions: Sequence[Action], reply: Reply, due: float) -> str:

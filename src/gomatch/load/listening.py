@@ -16,7 +16,6 @@ from gomatch.load.tracking import FillTimes, Results
 from gomatch.load.wire import StreamMessage
 
 _SETTLE_STEP = 0.1
-_SETTLE_LIMIT = 5.0
 
 
 class Listening:
@@ -63,12 +62,19 @@ class Listening:
         await self._close()
 
     async def settle(self) -> None:
-        """Wait until no private event has come for a moment: the last fills belong to the run."""
-        limit = time.perf_counter() + _SETTLE_LIMIT
+        """Wait until the results of all acknowledged orders were seen and no private event has
+        come for a moment, at most for the plan's timeout: the last fills belong to the run."""
+        limit = time.perf_counter() + self._plan.timeout
         seen = -1
-        while seen != self._statistics.private_events and time.perf_counter() < limit:
+        while time.perf_counter() < limit:
+            if self._complete and seen == self._statistics.private_events:
+                return
             seen = self._statistics.private_events
             await asyncio.sleep(_SETTLE_STEP)
+
+    @property
+    def _complete(self) -> bool:
+        return all(each.complete for results in self.results for each in results.values())
 
     async def _close(self) -> None:
         for task in self._tasks:

@@ -17,7 +17,7 @@ from gomatch.load.lobster import Recorded, RecordedAmend, RecordedPlace, Recordi
 from gomatch.load.pacing import Budget
 from gomatch.load.senders import Sender
 from gomatch.load.statistics import Statistics
-from gomatch.load.tracking import FillTimes
+from gomatch.load.tracking import FillTimes, Results
 from gomatch.messages.decimals import SCALE, format_decimal
 
 _RETRY_SECONDS = 0.2
@@ -75,6 +75,7 @@ class Replay:
         budget: Budget,
         statistics: Statistics,
         fills: FillTimes,
+        results: Results,
     ) -> None:
         self._recording = recording
         self._encoder = encoder
@@ -84,6 +85,7 @@ class Replay:
         self._budget = budget
         self._statistics = statistics
         self._fills = fills
+        self._results = results
         self._origin = recording.steps[0].time if recording.steps else 0
 
     async def run(self) -> None:
@@ -145,5 +147,7 @@ class Replay:
                 statistics.refused[problem.code if problem is not None else "unknown"] += 1
                 continue
             statistics.acknowledged += 1
+            if action.verb is Verb.NEW:
+                self._results.acknowledged(answer.order.id)
             if action.takes:
                 self._fills.sent(answer.order.id, due, statistics.fill)

@@ -46,6 +46,7 @@ class ReplayRun:
                 budget=Budget(orders=plan.orders, seconds=plan.seconds),
                 statistics=self.statistics,
                 fills=listening.fills,
+                results=listening.results[0][plan.markets[0].symbol],
             )
             await replay.run()
             self.statistics.finish()

@@ -92,7 +92,8 @@ class LoadRun:
                             budget=self._budget,
                             batch=plan.batch,
                             statistics=self.statistics,
-                            results=results[market.symbol] if plan.until_seen else None,
+                            results=results[market.symbol],
+                            until_seen=plan.until_seen,
                             timeout=plan.timeout,
                         )
                     )

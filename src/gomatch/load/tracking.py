@@ -67,8 +67,18 @@ class Results:
     rejected in the order of their numbers, so one number says it all."""
 
     def __init__(self) -> None:
+        self._acknowledged = 0
         self._seen = 0
         self._waiting: dict[int, asyncio.Future[None]] = {}
+
+    @property
+    def complete(self) -> bool:
+        """Whether the results of all orders that were acknowledged were seen."""
+        return self._seen >= self._acknowledged
+
+    def acknowledged(self, order: str) -> None:
+        """The venue has it: a result will come."""
+        self._acknowledged = max(self._acknowledged, _number(order))
 
     def saw(self, order: str) -> None:
         """The order was accepted or rejected by the engine."""

@@ -66,7 +66,8 @@ class Bench:
         self.statistics = Statistics()
         self.orders = OpenOrders(seed=1)
         self.fills = FillTimes()
-        self.results: Results | None = None
+        self.results = Results()
+        self.until_seen = False
         self.budget = Budget(orders=orders, seconds=60)
         self._flow = itertools.cycle(operations or [REST])
         self._batch = batch
@@ -82,6 +83,7 @@ class Bench:
             batch=self._batch,
             statistics=self.statistics,
             results=self.results,
+            until_seen=self.until_seen,
             timeout=timeout,
         ).run()
         return self.statistics
@@ -135,7 +137,7 @@ async def test_orders_that_take_are_timed_until_their_fill() -> None:
 
 async def test_with_results_the_next_request_waits_for_those_of_the_last() -> None:
     bench = Bench(ScriptedSender(), orders=10)
-    bench.results = Results()
+    bench.until_seen = True
     running = asyncio.create_task(bench.run())
     while not bench.statistics.acknowledged:
         await asyncio.sleep(0)
@@ -150,6 +152,6 @@ async def test_with_results_the_next_request_waits_for_those_of_the_last() -> No
 
 async def test_results_that_do_not_come_are_counted() -> None:
     bench = Bench(ScriptedSender(), orders=5)
-    bench.results = Results()
+    bench.until_seen = True
     statistics = await bench.run(timeout=0.001)
     assert statistics.failed == {"no result on the stream in time": 1}

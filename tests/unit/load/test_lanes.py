@@ -11,7 +11,7 @@ from gomatch.load.lane import Composer, Lane
 from gomatch.load.pacing import Budget, PoissonPacer
 from gomatch.load.senders import Reply
 from gomatch.load.statistics import Statistics
-from gomatch.load.tracking import FillTimes, OpenOrders
+from gomatch.load.tracking import FillTimes, OpenOrders, Results
 from gomatch.load.wire import Acknowledged, ItemAnswer
 
 
@@ -49,6 +49,7 @@ def lanes(count: int, venue: Venue, statistics: Statistics, *, orders: int) -> l
             budget=budget,
             batch=1,
             statistics=statistics,
+            results=Results(),
         )
         for _ in range(count)
     ]

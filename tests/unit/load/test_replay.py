@@ -22,7 +22,7 @@ from gomatch.load.replay import RecordingEncoder, Replay
 from gomatch.load.replay_run import ReplayRun
 from gomatch.load.senders import Reply
 from gomatch.load.statistics import Statistics
-from gomatch.load.tracking import FillTimes
+from gomatch.load.tracking import FillTimes, Results
 from tests.unit.load.doubles import ScriptedSender, problem
 
 DOLLAR = 10**9
@@ -79,6 +79,7 @@ class Bench:
         self.sender = sender
         self.statistics = Statistics()
         self.fills = FillTimes()
+        self.results = Results()
         self.budget = Budget(orders=0, seconds=60)
         self._recording = Recording(
             opening=tuple(place(order) for order in range(opening)),
@@ -97,6 +98,7 @@ class Bench:
             budget=self.budget,
             statistics=self.statistics,
             fills=self.fills,
+            results=self.results,
         ).run()
         return [[_name(action) for action in actions] for actions in self.sender.sent]
 
