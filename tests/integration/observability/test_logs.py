@@ -48,7 +48,7 @@ class Log:
     async def line(self, event: str) -> dict[str, Any]:
         """Wait for the first line with that event."""
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not self.lines(event):
                     await asyncio.sleep(0.05)
         except TimeoutError as error:
