@@ -19,6 +19,8 @@ from tests.fixtures.pasted import code_blocks, indented_lines, paste, start_prog
 from tests.fixtures.scraping import scrape_until
 from tests.unit.observability.test_metrics_page import described
 
+pytestmark = pytest.mark.timeout(480)
+
 
 class Up:
     def __init__(self, folder: Path, *options: str) -> None:
@@ -37,12 +39,17 @@ class Up:
                 *options,
             ],
             log=self._log,
-            environment={"PATH": os.environ["PATH"], "GOMATCH_DATA": str(folder / "data")},
+            environment={
+                "PATH": os.environ["PATH"],
+                "GOMATCH_DATA": str(folder / "data"),
+                # A busy machine may take some seconds over a result.
+                "GOMATCH_RESULT_TIMEOUT": "20",
+            },
             folder=folder,
         )
 
     async def greeting(self) -> str:
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(120):
             while "A first order" not in self._log.read_text():
                 assert self._process.running, self._log.read_text()
                 await asyncio.sleep(0.05)
@@ -130,17 +137,17 @@ async def follow_the_example(folder: Path, port: int, token: str) -> None:
     (program,) = code_blocks("docs/streams.md", "python")
     example = start_program(program, folder, port=port, GOMATCH_TOKEN=token)
     log = folder / "example.log"
+    expected = (
+        *("'type': 'subscribed'", "'type': 'ack', 'results'", "'id': 'first'"),
+        *("'event': 'accepted'", "'event': 'rested'"),
+    )
     try:
-        async with asyncio.timeout(30):
-            while "'event': 'rested'" not in log.read_text():
+        async with asyncio.timeout(60):
+            while not all(each in log.read_text() for each in expected):
                 assert example.running, log.read_text()
                 await asyncio.sleep(0.05)
     finally:
         await asyncio.to_thread(example.stop, 10)
-    messages = log.read_text()
-    for kind in ("'type': 'subscribed'", "'type': 'ack', 'results'", "'event': 'accepted'"):
-        assert kind in messages
-    assert "'id': 'first'" in messages
 
 
 async def test_a_second_one_on_the_same_folder_says_which_runs(folder: Path) -> None:
@@ -181,9 +188,9 @@ async def test_a_market_made_meanwhile_is_served_within_seconds(folder: Path) ->
             httpx.AsyncClient(
                 base_url=f"http://127.0.0.1:{up.port}",
                 headers={"Authorization": f"Bearer {match[1]}"},
-                timeout=20,
+                timeout=60,
             ) as client,
-            asyncio.timeout(20),
+            asyncio.timeout(60),
         ):
             while (answer := await client.post("/v1/orders", json=order)).status_code != 202:
                 await asyncio.sleep(0.1)
@@ -223,5 +230,5 @@ async def run_gomatch(folder: Path, *arguments: str) -> None:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    said, _ = await asyncio.wait_for(process.communicate(), 30)
+    said, _ = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0, said.decode()
