@@ -80,7 +80,7 @@ async def test_refused_credentials_are_tried_again_as_the_files_say_then(
     async with running(api):
         await until_not_ready(api, "credentials_refused")
         (credentials / "password").write_text(right + "\n")
-        await api.ready(60)
+        await api.ready()
     log = api.log.read_text()
     assert log.count('"credentials_refused"') == 1
     assert "wrong-secret" not in log
@@ -101,7 +101,7 @@ async def test_a_database_without_the_schema_is_waited_for(
             capture_output=True,
         )
         assert migrated.returncode == 0
-        await api.ready(60)
+        await api.ready()
 
 
 async def test_it_ends_in_order_while_it_waits(empty_database_url: str, tmp_path: Path) -> None:
@@ -116,5 +116,5 @@ async def test_outside_of_a_pod_it_ends_and_says_why(
 ) -> None:
     api = part(empty_database_url, tmp_path)
     async with running(api):
-        await api.ended(60)
+        await api.ended()
     assert "gomatch_api: the database lacks migration 0001" in api.log.read_text()

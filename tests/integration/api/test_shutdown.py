@@ -119,7 +119,7 @@ async def test_no_request_is_lost_while_a_replica_stops(
                 assert answer.headers["connection"] == "close"
                 answer = await late.get(f"{stopping.url}/v1/markets")
                 assert answer.status_code == 200
-            await stopping.ended(60)
+            await stopping.ended()
             served = answers.total()
             while answers.total() < served + 40:
                 await asyncio.sleep(0.01)

@@ -28,7 +28,7 @@ def test_what_is_missing_is_named_and_nothing_is_made(tmp_path: Path, arguments:
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=90,
     )
 
     assert done.returncode == 1

@@ -15,7 +15,7 @@ from tests.integration.stream.connecting import stream
 from tests.integration.stream.site import Client
 from tests.unit.stream.doubles import Book, ChainChecker
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(480)
 
 SYMBOL = "BTC-USDT"
 COUNT = 100_000
