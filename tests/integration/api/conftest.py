@@ -100,6 +100,13 @@ async def start(database_url: str) -> AsyncIterator[Starter]:
 
 
 @pytest.fixture
+def patient_intake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where many wait while one accept is under way: on a busy machine that may take longer than
+    they would be let wait."""
+    monkeypatch.setattr("gomatch_api.intake.STALL_SECONDS", 60.0)
+
+
+@pytest.fixture
 async def replica(start: Starter) -> Replica:
     return await start()
 

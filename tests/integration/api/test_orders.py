@@ -44,6 +44,7 @@ async def test_an_acknowledged_order_is_in_the_database(replica: Replica) -> Non
     assert answer["status"] == "accepted"
 
 
+@pytest.mark.usefixtures("patient_intake")
 async def test_requests_that_come_together_share_accepts(replica: Replica) -> None:
     async with await replica.user("alice") as alice:
         answers = await asyncio.gather(
@@ -57,6 +58,7 @@ async def test_requests_that_come_together_share_accepts(replica: Replica) -> No
     assert batches < 100
 
 
+@pytest.mark.usefixtures("patient_intake")
 async def test_the_same_order_on_two_replicas_at_once_is_one_order(start: Starter) -> None:
     one, two = await start(), await start()
     key = await one.key("alice")
@@ -81,6 +83,7 @@ async def test_the_same_order_on_two_replicas_at_once_is_one_order(start: Starte
         assert head.accepted == 11
 
 
+@pytest.mark.usefixtures("patient_intake")
 async def test_different_orders_under_one_id_on_two_replicas(start: Starter) -> None:
     one, two = await start(), await start()
     key = await one.key("alice")
@@ -97,6 +100,7 @@ async def test_different_orders_under_one_id_on_two_replicas(start: Starter) -> 
     assert {a.json()["code"] for a in answers if a.status_code == 409} == {"client_order_id_reused"}
 
 
+@pytest.mark.usefixtures("patient_intake")
 async def test_batches_with_shared_ids_on_two_replicas(start: Starter) -> None:
     one, two = await start(), await start()
     key = await one.key("alice")

@@ -29,5 +29,5 @@ async def test_an_idle_pool_closes_without_a_word(database_url: str) -> None:
     closing = await connect_pool(database_url, size=2, timeout=10, application="closing")
     assert await closing.fetchval("SELECT 1") == 1
     with capture_logs() as logs:
-        await close_pool(closing)
+        await close_pool(closing, timeout=60)
     assert logs == []
