@@ -118,7 +118,11 @@ async def test_a_signature_covers_everything_that_matters() -> None:
 
 
 @pytest.mark.parametrize("offset", [-6_000, 6_000])
-async def test_a_signature_is_good_for_five_seconds(offset: int) -> None:
+async def test_a_signature_is_good_for_five_seconds(
+    offset: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: now)
     keys = await ring(FakeKeys(key()))
     request: dict[str, Any] = {"method": "POST", "target": "/v1/orders?wait=result", "body": b"{}"}
     assert refusal(keys, signed(offset_ms=offset), **request) is codes.TIMESTAMP_EXPIRED

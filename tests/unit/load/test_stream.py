@@ -62,7 +62,7 @@ class Bench:
         self.heard: list[StreamMessage] = []
 
     async def until_heard(self, count: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(self.heard) < count:
                 await asyncio.sleep(0.001)
 
@@ -71,12 +71,14 @@ class Bench:
 async def streaming(
     *scripts: Script, status: HTTPStatus | None = None, timeout: float = 10
 ) -> AsyncIterator[tuple[Bench, StreamClient, asyncio.Task[None]]]:
-    """A client that runs; each connection is served by the next of the scripts."""
+    """A client that runs; each connection is served by the next of the scripts, those after by
+    the last."""
     left = list(scripts)
 
     async def handler(connection: ServerConnection) -> None:
+        script = left.pop(0) if len(left) > 1 else left[0]
         with suppress(ConnectionClosed):
-            await left.pop(0)(Peer(connection))
+            await script(Peer(connection))
 
     def refuse(connection: ServerConnection, _: Request) -> Response | None:
         return connection.respond(status, "no") if status is not None else None
@@ -101,7 +103,7 @@ async def streaming(
 
 
 async def ready(client: StreamClient) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await client.ready.wait()
 
 
@@ -178,9 +180,9 @@ async def test_a_request_without_answer_fails() -> None:
         await peer.subscribed(0, 0)
         await peer.stay()
 
-    async with streaming(silent, timeout=0.2) as (_, client, _):
+    async with streaming(silent, timeout=1) as (_, client, _):
         await ready(client)
-        with pytest.raises(ConnectionFailed, match=r"within 0.2 s"):
+        with pytest.raises(ConnectionFailed, match=r"within 1 s"):
             await client.request(b"place", b'"quantity":"1"')
 
 
@@ -203,7 +205,7 @@ async def test_a_request_fails_when_the_stream_is_lost_and_while_there_is_none()
 async def test_a_token_that_is_refused_ends_it_at_once() -> None:
     async with streaming(status=HTTPStatus.UNAUTHORIZED) as (_, client, running):
         with pytest.raises(LoadError, match=r"HTTP 401.*is the token right"):
-            await asyncio.wait_for(running, 10)
+            await asyncio.wait_for(running, 30)
         assert not client.ready.is_set()
 
 
@@ -215,7 +217,7 @@ async def test_a_subscription_that_is_refused_ends_it_at_once() -> None:
 
     async with streaming(script) as (_, _, running):
         with pytest.raises(LoadError, match="scope_missing"):
-            await asyncio.wait_for(running, 10)
+            await asyncio.wait_for(running, 30)
 
 
 async def test_what_goes_wrong_later_is_counted() -> None:
@@ -251,6 +253,6 @@ async def test_a_server_that_fell_silent_is_left() -> None:
         await peer.orders(5, 6, 6)
         await peer.stay()
 
-    async with streaming(frozen, alive, timeout=0.3) as (bench, _, __):
+    async with streaming(frozen, alive, timeout=1) as (bench, _, __):
         await bench.until_heard(1)
-        assert bench.statistics.reconnects == 1
+        assert bench.statistics.reconnects >= 1
