@@ -12,7 +12,7 @@ from gomatch_matcher.fault_points import FaultPoint
 from tests.faults.held_commits import held_commits
 from tests.faults.verification import verify
 from tests.fixtures.control import MatcherControl
-from tests.fixtures.following import epoch_changed, epoch_of, followed
+from tests.fixtures.following import at_rest, epoch_changed, epoch_of, followed
 from tests.fixtures.stored import all_applied
 from tests.fixtures.venue import Venue
 
@@ -21,6 +21,9 @@ SMALL_BATCHES = {"GOMATCH_MATCH_BATCH": "5"}
 
 CLOSE_ACCEPTS = {"GOMATCH_ACCEPT_INTERVAL": "0"}
 """So that the next message is there when the last command of one is acknowledged."""
+
+STEADY = {"GOMATCH_LEASE_SECONDS": "8"}
+"""So that a leader which a loaded machine holds up for some seconds still leads."""
 
 PATIENT = {**SMALL_BATCHES, "GOMATCH_DATABASE_TIMEOUT": "60"}
 """Nor does the server end a session that stands inside COMMIT by itself: takeover must."""
@@ -46,6 +49,7 @@ async def test_a_matcher_killed_at_a_point_loses_and_doubles_nothing(
         matcher_settings={**SMALL_BATCHES, **control.environment},
     )
     async with venue, followed(venue) as clients:
+        await at_rest(database_url, redis_url, "BTC-USDT")
         await control.arm(point)
         sending = asyncio.gather(*(client.send(240, batch=60) for client in clients))
         await control.reached()
@@ -99,7 +103,13 @@ async def test_a_leader_frozen_inside_a_commit_gives_no_second_result(
     is ended by the takeover, or has gone through and its answer waits for the frozen process."""
     async with (
         held_commits(database_url) as commits,
-        Venue(database_url, redis_url, rabbitmq_url, tmp_path, matcher_settings=PATIENT) as venue,
+        Venue(
+            database_url,
+            redis_url,
+            rabbitmq_url,
+            tmp_path,
+            matcher_settings={**PATIENT, **STEADY},
+        ) as venue,
         followed(venue) as clients,
     ):
         old = venue.matchers[0]
