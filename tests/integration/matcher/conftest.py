@@ -51,11 +51,11 @@ class Bench:
                     accepted_at=accepted.accepted_at,
                     bodies=bodies,
                 ),
-                timeout=1,
+                timeout=30,
             )
         return accepted.last
 
-    async def applied(self, number: int, timeout: float = 15) -> MarketHead:
+    async def applied(self, number: int, timeout: float = 60) -> MarketHead:
         async with asyncio.timeout(timeout):
             while True:
                 head = await Markets(self.pool).head(SYMBOL)
@@ -79,7 +79,7 @@ class Bench:
             yield service
         finally:
             stop.set()
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(60):
                 await task
 
 
@@ -115,7 +115,7 @@ def order(user: int, side: Side, quantity: int, price: int, **more: object) -> N
     )
 
 
-async def until_leading(service: MatcherService, timeout: float = 15) -> None:
+async def until_leading(service: MatcherService, timeout: float = 60) -> None:
     async with asyncio.timeout(timeout):
         while not service.status.leading:
             await asyncio.sleep(0.01)

@@ -38,7 +38,7 @@ class Running:
         )
 
     async def until(
-        self, reason: str, status: int = 503, *, why: str = "", timeout: float = 20
+        self, reason: str, status: int = 503, *, why: str = "", timeout: float = 60
     ) -> dict[str, object]:
         """Wait for /readyz to give this reason, and to say ``why`` among others."""
         async with asyncio.timeout(timeout):
@@ -65,7 +65,7 @@ async def running(settings: Settings, symbol: str = "BTC-USDT") -> AsyncIterator
         yield Running(service)
     finally:
         stop.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await task
 
 
@@ -85,13 +85,13 @@ async def test_a_market_that_is_made_later_is_served_then(
         async with running(settings, "ETH-USDT") as matcher:
             body = await matcher.until("unknown_market")
             assert "ETH-USDT does not exist" in str(body["why"])
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while attempts < 3:
                     await asyncio.sleep(0.01)
             await Markets(bench.pool).create(
                 MarketDefinition(base="ETH", quote="USDT", tick_size="0.01", lot_size="0.001")
             )
-            body = await matcher.until("", 200, timeout=40)
+            body = await matcher.until("", 200)
             assert (body["role"], body["why"]) == ("leader", "")
     assert [line["event"] for line in logs].count("unknown_market") == 1
 
@@ -105,7 +105,7 @@ async def test_a_schema_that_does_not_fit_is_waited_for(bench: Bench) -> None:
         body = await matcher.until("schema_mismatch")
         assert "0001_schema" in str(body["why"])
         await bench.pool.execute(change, checksum)
-        await matcher.until("", 200, timeout=40)
+        await matcher.until("", 200)
 
 
 async def test_outside_of_a_pod_they_end_the_program(bench: Bench) -> None:
@@ -144,16 +144,16 @@ async def test_a_standby_without_its_database_is_not_ready(
     url = bench.settings.postgres_url.get_secret_value()
     proxy = await tcp_proxy(url)
     far = bench.settings.model_copy(update={"postgres_url": SecretStr(proxy.url(url))})
-    async with bench.matcher() as leader:
+    async with bench.matcher(lease_seconds=60) as leader:
         await until_leading(leader)
         async with running(far) as standby:
             assert (await standby.until("", 200))["role"] == "standby"
             proxy.cut()
-            await standby.until("store_unavailable", timeout=10)
+            await standby.until("store_unavailable")
             proxy.restore()
             await standby.until("", 200)
             proxy.stall()
-            await standby.until("store_unavailable", timeout=10)
+            await standby.until("store_unavailable")
             proxy.restore()
             await standby.until("", 200)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from gomatch.errors import EngineError
 from gomatch.messages.codec import pack_header, pack_image, unpack_header, unpack_image
 from gomatch.store import Journal, Snapshots
 from gomatch_matcher.recovery import Recovered, recover
+from tests.fixtures.stored import mirrored
 from tests.integration.matcher.conftest import SYMBOL, Bench, order, until_leading
 
 Logs = Sequence[Mapping[str, Any]]
@@ -36,9 +38,20 @@ async def stopped(bench: Bench) -> Bench:
     async with bench.matcher(snapshot_every=10):
         for start in range(0, COUNT, 10):
             last = await bench.accept([order(1, Side.SELL, 5, 100 + start + n) for n in range(10)])
-            await bench.applied(last)
+            head = await bench.applied(last)
+            await _image_of(bench, last)
+        await mirrored(
+            bench.settings.redis_url.get_secret_value(), SYMBOL, head.sequence, head.chain
+        )
     assert await bench.pool.fetchval("SELECT count(*) FROM snapshots") >= 3
     return bench
+
+
+async def _image_of(bench: Bench, applied: int) -> None:
+    """Wait for it: while one is written, more than one batch may be applied."""
+    async with asyncio.timeout(60):
+        while await bench.pool.fetchval("SELECT max(applied) FROM snapshots") != applied:
+            await asyncio.sleep(0.01)
 
 
 async def recovered(bench: Bench) -> tuple[Recovered, Logs]:
