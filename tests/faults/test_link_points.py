@@ -39,7 +39,7 @@ async def venue_behind(
     urls = {**urls, "callback": f"grpc://127.0.0.1:{venue.callback_ports[0]}"}
     proxy = await tcp_proxy(urls[link])
     through = proxy.url(urls[link]).removeprefix("grpc://")
-    venue.matcher_settings = {"GOMATCH_GAP_TIMEOUT": "0.001", "GOMATCH_MATCH_BATCH": "5", SETTINGS[link]: through, **settings}
+    venue.matcher_settings = {"GOMATCH_MATCH_BATCH": "5", SETTINGS[link]: through, **settings}
     return venue, proxy
 
 

@@ -30,6 +30,8 @@ from tests.integration.audit.damage import SYMBOL
 from tests.unit.matcher.flows import random_commands
 
 COUNT = 400
+_PARTS = (175, 350)
+"""After each of these commands an image is waited for, before the rest goes into another one."""
 _DATABASE = "gomatch_audited"
 _TABLES = (
     "intake", "heads", "commands", "client_ids", "journal", "snapshots", "orders", "trades",
@@ -114,15 +116,20 @@ async def _trade(site: Site) -> None:
         MarketDefinition(base="BTC", quote="USDT", tick_size="1", lot_size="1")
     )
     commands = random_commands(5, COUNT)
-    for start in range(0, COUNT, 25):
-        part = commands[start : start + 25]
-        await Intake(pool).accept(
-            market.market_id,
-            bodies=pack_commands(part),
-            count=len(part),
-            claims=_claims(part, start),
-            backlog_limit=10**6,
-        )
+
+    async def accept(until: int) -> None:
+        head = await Markets(pool).head(SYMBOL)
+        assert head is not None
+        for start in range(head.accepted - 1, until, 25):
+            part = commands[start : start + 25]
+            await Intake(pool).accept(
+                market.market_id,
+                bodies=pack_commands(part),
+                count=len(part),
+                claims=_claims(part, start),
+                backlog_limit=10**6,
+            )
+
     service = MatcherService(
         settings,
         market=SYMBOL,
@@ -130,9 +137,14 @@ async def _trade(site: Site) -> None:
         metrics=MatcherMetrics(CollectorRegistry(), SYMBOL),
     )
     stop = asyncio.Event()
-    running = asyncio.create_task(service.run(stop))
     mirror = BookMirror(site.redis, SYMBOL)
-    async with asyncio.timeout(30):
+    running = asyncio.create_task(service.run(stop))
+    async with asyncio.timeout(120):
+        for images, until in enumerate(_PARTS):
+            await accept(until)
+            while await pool.fetchval("SELECT count(*) FROM snapshots") <= images:
+                await asyncio.sleep(0.02)
+        await accept(COUNT)
         while True:
             head = await Markets(pool).head(SYMBOL)
             held = await mirror.load()
