@@ -51,7 +51,7 @@ class Helm:
             capture_output=True,
             check=False,
             text=True,
-            timeout=90,
+            timeout=180,
             env=self._environment,
         )
         return Finished(done.returncode, done.stdout, done.stderr)

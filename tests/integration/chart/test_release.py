@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.fixtures.apiserver import ControlPlane
+from tests.fixtures.waiting import wait_for
 from tests.integration.chart.helm import CHART, VALUE_SETS, Document, Finished, Helm, Values
 
 CRD = "markets.gomatch.io"
@@ -255,6 +256,15 @@ def test_the_operator_may_do_its_work_and_nothing_else(
             if allowed == "true"
         ]
 
+    def in_force() -> bool:
+        """The API server hears of Roles a moment after they are made."""
+        return (
+            may(ALLOWED, markets) == ALLOWED
+            and may(ALLOWED_AT_HOME, release.namespace) == ALLOWED_AT_HOME
+            and may(ALLOWED_IN_THE_CLUSTER, "") == ALLOWED_IN_THE_CLUSTER
+        )
+
+    wait_for(in_force, what="the operator's rights")
     everything = [*ALLOWED, *ALLOWED_AT_HOME, *FORBIDDEN]
     assert may(everything, markets) == ALLOWED
     assert may(everything, release.namespace) == [
