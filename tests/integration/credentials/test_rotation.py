@@ -37,13 +37,13 @@ async def test_postgresql(
     write(tmp_path, "first")
     database = database_url.rpartition("/")[2]
     endpoint = Endpoint(database_url, tmp_path)
-    pool = await connect_pool(endpoint, size=2, timeout=5, application="tests")
-    own = Leadership(endpoint, timeout=5)
+    pool = await connect_pool(endpoint, size=2, timeout=30, application="tests")
+    own = Leadership(endpoint, timeout=30)
     assert await pool.fetchval("SELECT current_user") == USER
 
     postgres_server.run_sql(f"ALTER ROLE {USER} PASSWORD 'second'")
     with pytest.raises(CredentialsRefused, match="credentials refused") as caught:
-        await connect_pool(endpoint, size=1, timeout=5, application="tests")
+        await connect_pool(endpoint, size=1, timeout=30, application="tests")
     assert "first" not in str(caught.value)
     with pytest.raises(CredentialsRefused):
         await own.holder(1)
@@ -80,7 +80,7 @@ async def test_rabbitmq(
     await asyncio.to_thread(rabbitmq_server.control, "change_password", USER, "second")
     with capture_logs() as logs:
         proxy.drop()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not any("credentials refused" in str(line.get("why")) for line in logs):
                 await asyncio.sleep(0.02)
     assert "first" not in str(logs)

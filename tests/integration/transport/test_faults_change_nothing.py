@@ -91,7 +91,7 @@ async def run_market(
     async with asyncio.TaskGroup() as group:
         group.create_task(matcher.run(stop))
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(100):
                 await _send(pool, market.market_id, market.symbol, transport)
         finally:
             stop.set()
@@ -117,7 +117,7 @@ async def _send(pool: asyncpg.Pool, market_id: int, symbol: str, transport: Tran
                 accepted_at=accepted.accepted_at,
                 bodies=bodies,
             ),
-            timeout=5,
+            timeout=30,
         )
     while True:
         head = await Markets(pool).head(symbol)

@@ -62,7 +62,7 @@ async def test_commands_reach_the_matcher_and_bad_ones_the_dead_letters(
     await consumer.reject(second, reason="cannot be read")
 
     async with broker_admin.connect() as channel:
-        letter = await (await channel.get_queue("gomatch.dead")).get(timeout=10)
+        letter = await (await channel.get_queue("gomatch.dead")).get(timeout=30)
     assert letter is not None
     assert letter.headers["reason"] == "cannot be read"
 

@@ -103,7 +103,7 @@ async def test_garbage_is_dead_lettered_with_its_reason_and_the_next_batch_is_de
     consumer = await transport.consumer(MARKET, prefetch=4)
     for number, (_, body, content_type, headers) in enumerate(GARBAGE, start=1):
         await send_raw(stranger, body, content_type=content_type, headers=headers)
-        await publisher.publish(make_batch(MARKET, number), timeout=5)
+        await publisher.publish(make_batch(MARKET, number), timeout=30)
         (delivery,) = await take_numbers(consumer, 1)
         assert delivery.batch == make_batch(MARKET, number)
         await consumer.ack(delivery)
@@ -122,7 +122,7 @@ async def test_a_rejected_batch_is_dead_lettered_alone(
     publisher = await transport.publisher()
     consumer = await transport.consumer(MARKET, prefetch=10)
     for first in range(1, 4):
-        await publisher.publish(make_batch(MARKET, first), timeout=5)
+        await publisher.publish(make_batch(MARKET, first), timeout=30)
     taken = await take_numbers(consumer, 3)
     await consumer.reject(taken[1], reason="never accepted")
     (letter,) = await dead_letters(stranger, 1)

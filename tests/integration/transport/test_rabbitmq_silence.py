@@ -44,7 +44,7 @@ async def test_a_broker_that_falls_silent_as_a_consumer_is_set_up_is_connected_t
         try:
             await make_queue(rabbitmq_url, MARKET)
             publisher = await direct.publisher()
-            await publisher.publish(make_batch(MARKET, 1), timeout=10)
+            await publisher.publish(make_batch(MARKET, 1), timeout=30)
             async with asyncio.timeout(60):
                 while not (taken := await consumer.take(limit=1, timeout=1)):
                     pass
