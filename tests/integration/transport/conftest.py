@@ -15,6 +15,12 @@ from tests.fixtures.broker import MARKET, Counts
 from tests.fixtures.queues import make_queue
 
 
+@pytest.fixture(autouse=True)
+def first_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A publisher without one fails at once, which a broker that is only slow would make of it."""
+    monkeypatch.setattr("gomatch.transport.rabbitmq.transport._FIRST_CONNECTION", 60.0)
+
+
 @pytest.fixture
 def counts() -> Counts:
     return Counts()
