@@ -34,8 +34,8 @@ async def serve(
 ) -> None:
     """Until ``stop``; then first the API ends, then the matchers. ``environment`` carries the
     settings to the processes; their logs are in ``folder``. Raises StoreUnavailable."""
-    callback = free_port()
     port = settings.api_port or free_port()
+    callback = free_port([port])
     shared = {
         **{name: value for name, value in os.environ.items() if not name.startswith("GOMATCH_")},
         **environment,
@@ -54,7 +54,7 @@ async def serve(
     ports: dict[str, int] = {}
 
     async def lead(symbol: str) -> None:
-        matcher = ports[symbol] = free_port()
+        matcher = ports[symbol] = free_port([callback, port, *ports.values()])
         variables = {
             **shared,
             "GOMATCH_MARKET": symbol,

@@ -56,12 +56,14 @@ class RabbitServer(LocalServer):
         management: bool = False,
     ) -> None:
         super().__init__(data, port=port)
-        self._management_port = free_port() if management else 0
+        ports = [self.port]
+        for _ in range(3):
+            ports.append(free_port(ports))
+        _, self._mapper_port, self._distribution_port, management_port = ports
+        self._management_port = management_port if management else 0
         self._tools = tools
         self._installation: RabbitInstallation | None = None
         self._mapper: ServerProcess | None = None
-        self._mapper_port = free_port()
-        self._distribution_port = free_port()
 
     @property
     def url(self) -> str:
