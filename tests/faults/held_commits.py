@@ -33,7 +33,7 @@ class HeldCommits:
 
     async def session_inside(self) -> int:
         """Wait for a session that stands inside COMMIT; its process id."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:
                 pid: int | None = await self.admin.fetchval(
                     "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
@@ -51,7 +51,7 @@ class HeldCommits:
 
     async def moved_from(self, sequence: int) -> None:
         """Wait until the head has left ``sequence``."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while await self.sequence() == sequence:
                 await asyncio.sleep(0.01)
 

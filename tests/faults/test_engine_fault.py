@@ -39,7 +39,7 @@ async def test_a_market_survives_an_engine_that_raises(
         assert head.state.name == "RUNNING"
 
         await _offend(venue, client.token)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while head.state.name != "HALTED":
                 head = await all_applied(database_url, "BTC-USDT")
         venue.matchers[0].environment = {
