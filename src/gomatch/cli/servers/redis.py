@@ -20,7 +20,7 @@ class RedisServer(LocalServer):
     """
 
     name = "Valkey"
-    databases = 64
+    databases = 1024
 
     def __init__(
         self,
