@@ -21,6 +21,7 @@ from gomatch.store import Intake, MarketHead, MarketRecord, Markets, connect_poo
 from gomatch.transport import InProcessTransport
 from gomatch_matcher.metrics import MatcherMetrics
 from gomatch_matcher.service import MatcherService
+from tests.fixtures.stored import mirrored
 
 SYMBOL = "BTC-USDT"
 
@@ -63,6 +64,11 @@ class Bench:
                 if head.applied >= number:
                     return head
                 await asyncio.sleep(0.01)
+
+    async def mirrored(self, head: MarketHead) -> None:
+        """Wait until Redis stands there, which a stop does not wait for when a write fails."""
+        url = self.settings.redis_url.get_secret_value()
+        await mirrored(url, SYMBOL, head.sequence, head.chain)
 
     @asynccontextmanager
     async def matcher(self, **changes: object) -> AsyncIterator[MatcherService]:

@@ -17,7 +17,6 @@ from gomatch.errors import EngineError
 from gomatch.messages.codec import pack_header, pack_image, unpack_header, unpack_image
 from gomatch.store import Journal, Snapshots
 from gomatch_matcher.recovery import Recovered, recover
-from tests.fixtures.stored import mirrored
 from tests.integration.matcher.conftest import SYMBOL, Bench, order, until_leading
 
 Logs = Sequence[Mapping[str, Any]]
@@ -40,9 +39,7 @@ async def stopped(bench: Bench) -> Bench:
             last = await bench.accept([order(1, Side.SELL, 5, 100 + start + n) for n in range(10)])
             head = await bench.applied(last)
             await _image_of(bench, last)
-        await mirrored(
-            bench.settings.redis_url.get_secret_value(), SYMBOL, head.sequence, head.chain
-        )
+        await bench.mirrored(head)
     assert await bench.pool.fetchval("SELECT count(*) FROM snapshots") >= 3
     return bench
 
@@ -123,7 +120,8 @@ async def test_a_mirror_that_is_not_the_head_is_not_used(
 
 async def test_an_older_mirror_is_not_used(bench: Bench, client: redis.asyncio.Redis) -> None:
     async with bench.matcher():
-        await bench.applied(await bench.accept([order(1, Side.SELL, 5, 100)]))
+        head = await bench.applied(await bench.accept([order(1, Side.SELL, 5, 100)]))
+        await bench.mirrored(head)
     older: dict[bytes, Any] = {key: await client.dump(key) async for key in client.scan_iter()}
     async with bench.matcher():
         last = await bench.accept([order(1, Side.SELL, 5, 101 + n) for n in range(COUNT - 1)])

@@ -72,7 +72,7 @@ async def test_repetitions_are_acknowledged_and_do_not_fill_the_prefetch(bench: 
 async def test_a_restart_goes_on_with_the_same_book(bench: Bench, flushed: bool) -> None:
     async with bench.matcher():
         last = await bench.accept([order(1, Side.SELL, 5, 100 + n) for n in range(50)])
-        await bench.applied(last)
+        await bench.mirrored(await bench.applied(last))
     if flushed:
         mirror = BookMirror(bench.settings.redis_url.get_secret_value(), SYMBOL)
         await mirror.delete()
