@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 AGAIN_SECONDS = 5.0
-"""Longer than any task of ours takes to clean up after itself."""
+"""Longer than a task usually takes to clean up after itself: its clean-up, too, must bear to be
+cancelled."""
 
 
 async def cancel_and_wait(tasks: Iterable[asyncio.Task[Any]]) -> None:
