@@ -10,7 +10,7 @@ import pytest
 
 from tests.fixtures.apiserver import ControlPlane
 from tests.fixtures.operator_pair import PATIENT, market, role, until_leads
-from tests.fixtures.operator_process import RELEASE, REPOSITORY, OperatorSite, until
+from tests.fixtures.operator_process import RELEASE, REPOSITORY, OperatorSite, let_go, until
 
 CRD = "markets.gomatch.io"
 ROLE = f"{RELEASE}-operator-markets"
@@ -35,17 +35,7 @@ def removable_kind(control_plane: ControlPlane, market_kind: None) -> Iterator[C
 
 def remove(plane: ControlPlane) -> None:
     """With all Markets that earlier tests left in namespaces that are being deleted."""
-    listed = json.loads(plane.kubectl("get", "markets", "-A", "-o", "json"))
-    with plane.client() as client:
-        for each in listed["items"]:
-            metadata = each["metadata"]
-            answer = client.patch(
-                f"/apis/{each['apiVersion']}/namespaces/{metadata['namespace']}/markets/{metadata['name']}",
-                content=json.dumps({"metadata": {"finalizers": None}}),
-                headers={"Content-Type": "application/merge-patch+json"},
-            )
-            # Its namespace may have ended meanwhile.
-            assert answer.status_code in (200, 404), answer.text
+    let_go(plane)
     plane.kubectl("delete", "crd", CRD, "--timeout=100s", timeout=110)
 
 
