@@ -10,7 +10,7 @@ import httpx
 from tests.faults.verification import verify
 from tests.fixtures.following import followed
 from tests.fixtures.stored import all_applied
-from tests.fixtures.venue import Venue
+from tests.fixtures.venue import PATIENT_RESULTS, Venue
 
 BUG = 77
 
@@ -24,7 +24,7 @@ async def test_a_market_survives_an_engine_that_raises(
             redis_url,
             rabbitmq_url,
             tmp_path,
-            settings={"GOMATCH_RESULT_TIMEOUT": "30"},
+            settings=PATIENT_RESULTS,
             matcher_settings={"GOMATCH_TEST_BUG_AT": str(BUG)},
         ) as venue,
         followed(venue, 1) as clients,

@@ -14,7 +14,7 @@ import aio_pika
 import httpx
 from websockets.asyncio.client import connect
 
-from tests.fixtures.venue import Part, Venue
+from tests.fixtures.venue import PATIENT_RESULTS, Part, Venue
 
 MARKET = "BTC-USDT"
 BUG = 77
@@ -94,7 +94,7 @@ async def test_lines_name_the_order_and_its_trace(
             settings={
                 "GOMATCH_LOG_LEVEL": "debug",
                 "GOMATCH_OTLP_ENDPOINT": endpoint,
-                "GOMATCH_RESULT_TIMEOUT": "30",
+                **PATIENT_RESULTS,
             },
             matcher_settings={"GOMATCH_TEST_BUG_AT": str(BUG)},
         ) as venue,

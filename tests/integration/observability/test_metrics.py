@@ -13,14 +13,10 @@ from websockets.asyncio.client import connect
 
 from gomatch.cli.servers.ports import free_port
 from tests.fixtures.scraping import Scrape, scrape, scrape_until
-from tests.fixtures.venue import Part, Venue
+from tests.fixtures.venue import PATIENT_RESULTS, Part, Venue
 from tests.unit.observability.test_metrics_page import described
 
 MARKET = "BTC-USDT"
-
-
-RESULT_TIMEOUT = {"GOMATCH_RESULT_TIMEOUT": "30"}
-"""A busy machine may take some seconds."""
 
 
 def limit(side: str, price: str, quantity: str = "1", **more: Any) -> dict[str, Any]:
@@ -60,7 +56,7 @@ async def test_the_numbers_are_those_of_what_was_sent(
         redis_url,
         rabbitmq_url,
         tmp_path,
-        settings=RESULT_TIMEOUT,
+        settings=PATIENT_RESULTS,
         # A broker that is slow for a moment is waited for.
         matcher_settings={"GOMATCH_GAP_TIMEOUT": "30"},
     ) as venue:
@@ -206,8 +202,7 @@ async def test_readiness_says_who_leads_who_waits_and_who_cannot(
 
         await leader.kill()
         await scrape_until(
-            standby.url,
-            lambda seen: seen("gomatch_matcher_leader", market=MARKET) == 1,
+            standby.url, lambda seen: seen("gomatch_matcher_leader", market=MARKET) == 1
         )
         assert (await ready(standby)) == (200, "leader", 2)
         assert await status(standby, "/healthz") == 200
@@ -218,7 +213,7 @@ async def test_a_broker_that_is_away_leaves_the_depth_unknown(
 ) -> None:
     closed = f"amqp://guest:guest@127.0.0.1:{free_port()}/"
     async with (
-        Venue(database_url, redis_url, closed, tmp_path, settings=RESULT_TIMEOUT) as venue,
+        Venue(database_url, redis_url, closed, tmp_path, settings=PATIENT_RESULTS) as venue,
         await client_of(venue, "alice") as alice,
     ):
         answer = await alice.post("/v1/orders?wait=result", json=limit("sell", "100"))

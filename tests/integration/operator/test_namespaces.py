@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from tests.fixtures.operator_pair import STEADY
 from tests.fixtures.operator_process import OperatorSite, chart_documents, until
 from tests.integration.operator.test_reconcile import market
 
@@ -30,7 +29,7 @@ async def test_a_namespace_is_deleted_with_its_market_and_the_others_are_served_
     operator_site: OperatorSite, second_namespace: str
 ) -> None:
     site = operator_site
-    operator = site.start(watchNamespaces=[site.namespace, second_namespace], **STEADY)
+    operator = site.start(watchNamespaces=[site.namespace, second_namespace])
     there = market("eth-usdt", symbol="ETH-USDT", base="ETH", drainTimeoutSeconds=5)
     site.plane.kubectl("-n", second_namespace, "apply", "-f", "-", stdin=yaml.safe_dump(there))
     site.apply(market())

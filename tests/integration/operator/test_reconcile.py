@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import yaml
 
-from tests.fixtures.operator_pair import STEADY
 from tests.fixtures.operator_process import REPOSITORY, OperatorSite, until
 
 
@@ -17,7 +16,7 @@ def market(name: str = "btc-usdt", **spec: object) -> dict[str, object]:
 
 async def test_a_market_gets_claim_queue_and_objects(operator_site: OperatorSite) -> None:
     site = operator_site
-    operator = site.start(**STEADY)
+    operator = site.start()
     site.apply(market())
     await site.until_condition("btc-usdt", "StoreReady", "True", "InStep")
     await site.until_condition("btc-usdt", "QueueReady", "True", "InStep")

@@ -13,15 +13,13 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from gomatch.transport import RabbitMQTransport
-from tests.fixtures.venue import Part, Venue
+from tests.fixtures.venue import PATIENT_RESULTS, Part, Venue
 from tests.integration.stream.connecting import stream
 from tests.integration.stream.site import Client
 from tests.unit.stream.doubles import ChainChecker
 
 SYMBOL = "BTC-USDT"
 BATCH = 100
-RESULT_TIMEOUT = {"GOMATCH_RESULT_TIMEOUT": "30"}
-"""A busy machine may take some seconds."""
 
 
 class Entering:
@@ -80,7 +78,7 @@ async def test_a_frozen_replica_delays_nobody_and_catches_up(
         rabbitmq_url,
         tmp_path,
         replicas=2,
-        settings=RESULT_TIMEOUT,
+        settings=PATIENT_RESULTS,
         matcher_settings={"GOMATCH_CALLBACK_BUFFER": "8", "GOMATCH_PREFETCH": "2"},
     )
     dropped = "gomatch_matcher_callback_drops_total"
@@ -130,7 +128,7 @@ async def test_a_frozen_reader_delays_nobody_and_resumes(
         redis_url,
         rabbitmq_url,
         tmp_path,
-        settings={"GOMATCH_STREAM_BUFFER": "20", **RESULT_TIMEOUT},
+        settings={"GOMATCH_STREAM_BUFFER": "20", **PATIENT_RESULTS},
     )
     slow = 'gomatch_api_stream_closed_total{code="slow_reader"}'
     async with venue:
