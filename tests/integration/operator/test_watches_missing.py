@@ -103,7 +103,7 @@ async def test_a_right_that_is_taken_and_given_back_is_used_again(
     rights = site.kubectl("get", "role", ROLE, "-o", "json")
     site.kubectl("delete", "role", ROLE)
     # Open watches go on; those of after the restart are refused.
-    site.plane.apiserver.restart_now()
+    site.plane.restart_apiserver_now()
     await until(lambda: operator.events("watch_ended"), timeout=80)
     assert operator.get("/healthz").status_code == 200
 
