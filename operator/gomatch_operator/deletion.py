@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from gomatch.engine import TradingState
 from gomatch.errors import NotDrained, SchemaMismatch, StoreUnavailable
@@ -119,9 +120,10 @@ class Deletion:
         parts = self._parts
         term = parts.leadership.term
         if row.removing:
-            await claims.drop(owner, row.symbol, term=term)
-            # A matcher that ended late may have made its queue anew.
+            # A matcher that ended late may have made its queue anew. Once the row is gone the next
+            # Market may have one of that name.
             await self._clean_up(claims, row.symbol, late=True)
+            await claims.drop(owner, row.symbol, term=term)
             return await self._finish(market)
         late = self._late(market)
         closed = row.state is TradingState.CLOSED
@@ -295,17 +297,23 @@ async def clean_leftovers(parts: DeletionParts) -> None:
     claims = await parts.source.claims()
     installation, term = parts.settings.installation, parts.leadership.term
     for leftover in await claims.leftovers(installation):
-        queue, cache = leftover.queue, leftover.cache
+        symbol, queue, cache = leftover.symbol, leftover.queue, leftover.cache
         await claims.begin_term(installation, term)
-        if queue and not leftover.served:
-            queue = await _removed(parts.queue.remove, leftover.symbol)
+        if queue:
+            served = partial(_is_served, claims, installation, symbol)
+            queue = await _removed(partial(parts.queue.remove, unless=served), symbol)
         if cache:
             # Also of a market that is served again: a mirror of the one before may be of a higher
             # epoch, and its leader cannot write over that.
-            cache = await _removed(parts.mirror.remove, leftover.symbol)
-        await claims.forget_leftovers(
-            installation, leftover.symbol, queue=queue, cache=cache, term=term
-        )
+            cache = await _removed(parts.mirror.remove, symbol)
+        await claims.forget_leftovers(installation, symbol, queue=queue, cache=cache, term=term)
+
+
+async def _is_served(claims: Claims, installation: str, symbol: str) -> bool:
+    """Whether a market uses again what one of that symbol left: it is claimed before its queue is
+    made."""
+    leftovers = await claims.leftovers(installation)
+    return any(each.symbol == symbol and each.served for each in leftovers)
 
 
 async def _removed(remove: Callable[[str], Awaitable[None]], symbol: str) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 from gomatch.observability import logs
 from gomatch.transport.rabbitmq import topology
@@ -55,7 +57,10 @@ class QueueKeeper:
         self._leadership = leadership
         self._checkpoint = checkpoint
         self._inventory: QueueInventory | None = None
+        self._written: list[Action] = []
+        """Since the list that is under way was begun."""
         self._looking = asyncio.Lock()
+        self._keeping: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._shared_known = False
         self._shared_note = ""
         self.shared_fault: Fault | None = None
@@ -94,6 +99,27 @@ class QueueKeeper:
         """``known``: the queue stood as it should before."""
         if outage := self._outages.outage("RabbitMQ"):
             return QueueResult(fault=outage)
+        async with self._alone(symbol):
+            return await self._keep(symbol, max_length, known=known)
+
+    async def remove(
+        self, symbol: str, *, unless: Callable[[], Awaitable[bool]] | None = None
+    ) -> None:
+        """The Market's queue and policy. ``unless`` is asked when nobody keeps them, and nobody
+        does so until they are gone. Raises BrokerError, LeadershipLost, and what ``unless``
+        does."""
+        async with self._alone(symbol):
+            if unless is not None and await unless():
+                return
+            fresh = await self._reconciler.observe_one(symbol)
+            for action in self._reconciler.plan_removal(symbol, fresh).actions:
+                await self._apply(action)
+        self._outages.worked("RabbitMQ")
+
+    def _alone(self, symbol: str) -> asyncio.Lock:
+        return self._keeping.setdefault(symbol, asyncio.Lock())
+
+    async def _keep(self, symbol: str, max_length: int, *, known: bool) -> QueueResult:
         desired = DesiredQueue(symbol=symbol, max_length=max_length)
         done: list[Action] = []
         try:
@@ -127,16 +153,9 @@ class QueueKeeper:
             in_step=True,
         )
 
-    async def remove(self, symbol: str) -> None:
-        """The Market's queue and policy. Raises BrokerError, LeadershipLost."""
-        fresh = await self._reconciler.observe_one(symbol)
-        for action in self._reconciler.plan_removal(symbol, fresh).actions:
-            await self._apply(action)
-        self._outages.worked("RabbitMQ")
-
     async def _refresh(self) -> tuple[tuple[str, str], ...]:
         try:
-            self._inventory = await self._reconciler.observe()
+            self._inventory = await self._observe()
             plan = self._reconciler.plan_shared(self._inventory, known=self._shared_known)
             for action in plan.actions:
                 await self._apply(action)
@@ -151,9 +170,18 @@ class QueueKeeper:
         self._outages.worked("RabbitMQ")
         return restorations(plan.actions)
 
+    async def _observe(self) -> QueueInventory:
+        """What is written meanwhile may be in the list or not."""
+        self._written.clear()
+        inventory = await self._reconciler.observe()
+        for action in self._written:
+            inventory = inventory.with_applied(action)
+        return inventory
+
     async def _apply(self, action: Action) -> None:
         self._leadership.require()
         await self._reconciler.apply(action)
+        self._written.append(action)
         if self._inventory is not None:
             self._inventory = self._inventory.with_applied(action)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -126,10 +126,13 @@ class Outside:
         self.done = done
         self.fault: Exception | None = None
 
-    async def remove(self, symbol: str) -> None:
+    async def remove(
+        self, symbol: str, *, unless: Callable[[], Awaitable[bool]] | None = None
+    ) -> None:
         if self.fault is not None:
             raise self.fault
-        self.done.append(f"remove {self.name}")
+        if unless is None or not await unless():
+            self.done.append(f"remove {self.name}")
 
 
 class Place:
@@ -377,7 +380,7 @@ async def test_what_was_half_dropped_is_dropped_whole(place: Place) -> None:
     step, done = await place.step(**CLOSED, removing=True)
 
     assert step.done
-    assert done == ["drop", "begin term", "remove queue", "remove keys", "finalizer"]
+    assert done == ["begin term", "remove queue", "remove keys", "drop", "finalizer"]
 
 
 async def test_who_leads_no_more_changes_nothing(place: Place) -> None:
@@ -392,7 +395,7 @@ async def test_who_leads_no_more_changes_nothing(place: Place) -> None:
 
 
 async def test_who_loses_the_lease_while_it_cleans_up_gives_nothing_back(place: Place) -> None:
-    async def remove_and_lose(symbol: str) -> None:
+    async def remove_and_lose(symbol: str, **_: object) -> None:
         place.leads = False
 
     place.runs(ready=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import cast
 
@@ -40,11 +41,17 @@ class Broker(QueueReconciler):
         self.listed: QueueInventory | None = None
         self.fault: BrokerError | None = None
         self.written: list[str] = []
+        self.looks = asyncio.Event()
+        self.answers = asyncio.Event()
+        self.answers.set()
 
     async def observe(self) -> QueueInventory:
         if self.fault is not None:
             raise self.fault
-        return self.listed or self.inventory
+        seen = self.listed or self.inventory
+        self.looks.set()
+        await self.answers.wait()
+        return seen
 
     async def observe_one(self, symbol: str) -> QueueInventory:
         if self.fault is not None:
@@ -144,6 +151,38 @@ async def test_nothing_is_deleted_on_the_word_of_a_list_of_before(
     assert (place.broker.written, kept.conflict, kept.fault) == ([], None, None)
 
 
+async def test_a_queue_that_was_removed_while_a_list_was_under_way_is_made_again(
+    place: Place,
+) -> None:
+    await place.keeper.keep(SYMBOL, LENGTH, known=False)
+    place.broker.looks.clear()
+    place.broker.answers.clear()
+    looking = asyncio.create_task(place.keeper.refresh())
+    await place.broker.looks.wait()
+    await place.keeper.remove(SYMBOL)
+    place.broker.answers.set()
+    await looking
+    kept = await place.keeper.keep(SYMBOL, LENGTH, known=False)
+
+    assert kept.in_step
+    assert QUEUE in place.broker.inventory.queues
+
+
+async def test_a_queue_that_was_made_while_a_list_was_under_way_is_not_asked_for_again(
+    place: Place,
+) -> None:
+    await place.keeper.refresh()
+    place.broker.looks.clear()
+    place.broker.answers.clear()
+    looking = asyncio.create_task(place.keeper.refresh())
+    await place.broker.looks.wait()
+    await place.keeper.keep(SYMBOL, LENGTH, known=False)
+    place.broker.answers.set()
+    await looking
+
+    assert not place.keeper.differs(SYMBOL, LENGTH)
+
+
 async def test_a_foreign_queue_is_a_conflict_and_stays(place: Place) -> None:
     place.broker.inventory = shared(QueueRow(name=QUEUE, durable=True))
     kept = await place.keeper.keep(SYMBOL, LENGTH, known=False)
@@ -175,6 +214,34 @@ async def test_a_market_that_goes_takes_its_queue_and_policy(place: Place) -> No
     assert QUEUE not in place.broker.inventory.queues
     assert QUEUE not in place.broker.inventory.policies
     assert topology.DEAD in place.broker.inventory.queues
+
+
+@pytest.mark.parametrize("used", [False, True], ids=["left", "used again"])
+async def test_what_a_market_left_is_removed_before_the_next_has_its_queue_or_not_at_all(
+    place: Place, used: bool
+) -> None:
+    await place.keeper.keep(SYMBOL, LENGTH, known=False)
+    place.broker.written.clear()
+    asked, answers = asyncio.Event(), asyncio.Event()
+
+    async def is_used() -> bool:
+        asked.set()
+        await answers.wait()
+        return used
+
+    removing = asyncio.create_task(place.keeper.remove(SYMBOL, unless=is_used))
+    await asked.wait()
+    keeping = asyncio.create_task(place.keeper.keep(SYMBOL, LENGTH, known=False))
+    await asyncio.sleep(0)
+    assert not keeping.done()
+    other = await place.keeper.keep("ETH-USDT", LENGTH, known=False)
+    answers.set()
+    await removing
+
+    assert other.in_step
+    assert (await keeping).in_step
+    assert QUEUE in place.broker.inventory.queues
+    assert ("delete queue" in place.broker.written) is not used
 
 
 @pytest.mark.parametrize(
