@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import aio_pika
 import pytest
 
+from gomatch.transport.rabbitmq import topology
 from tests.fixtures.links import ProxyFactory
 from tests.fixtures.operator_pair import (
     STEADY,
@@ -18,6 +20,8 @@ from tests.fixtures.operator_pair import (
 )
 from tests.fixtures.operator_process import OperatorProcess, OperatorSite, until
 from tests.fixtures.proxy import Direction, TcpProxy
+
+QUEUE = topology.queue_name("BTC-USDT")
 
 
 def stop_at(proxy: TcpProxy, words: bytes, process: OperatorProcess) -> Callable[[], bool]:
@@ -128,6 +132,10 @@ async def test_a_deletion_that_was_interrupted_deletes_nothing_made_since(
     await until(lambda: site.get("market", "btc-usdt") is None)
     site.apply(market())
     await site.until_condition("btc-usdt", "QueueReady", "True", "InStep")
+    # It would not outlast the queue, which the second would make again.
+    async with site.broker.connect() as channel:
+        message = aio_pika.Message(b"since", delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
+        await channel.default_exchange.publish(message, routing_key=QUEUE)
 
     since = site.plane.audit.position()
     # What it sent has not arrived; it would have to send it again.
@@ -137,7 +145,9 @@ async def test_a_deletion_that_was_interrupted_deletes_nothing_made_since(
     await until_lost(first)
 
     assert writes_of(site, first, since) == []
-    assert site.broker.get(site.broker.at("queues", "gomatch.orders.BTC-USDT")) is not None
+    async with site.broker.connect() as channel:
+        queue = await channel.get_queue(QUEUE)
+    assert queue.declaration_result.message_count == 1
     assert await site.sql("SELECT held FROM claims WHERE symbol = 'BTC-USDT' AND held")
 
 
