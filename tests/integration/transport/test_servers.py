@@ -13,12 +13,29 @@ from pathlib import Path
 
 import aio_pika
 import asyncpg
+import grpc
 import pytest
 import redis.asyncio
 
 from gomatch.cli.servers import PostgresServer, RabbitServer, RedisServer
 from gomatch.cli.servers.process import process_tree
 from tests.fixtures.links import ProxyFactory
+
+
+class Echo(grpc.GenericRpcHandler):
+    """Answers each call with what it says."""
+
+    def service(
+        self, handler_call_details: grpc.HandlerCallDetails
+    ) -> grpc.RpcMethodHandler[bytes, bytes]:
+        async def answer(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+            return request
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+
+def ask_many_times(server: PostgresServer) -> set[str]:
+    return {server.run_sql("SELECT 1") for _ in range(20)}
 
 
 async def test_a_committed_row_survives_the_kill_of_postgresql(
@@ -47,6 +64,22 @@ async def test_a_frozen_postgresql_answers_once_it_goes_on(
     await postgres_server.resume()
     assert await answer == 1
     await connection.close()
+
+
+async def test_psql_can_be_run_while_grpc_is_in_use(postgres_server: PostgresServer) -> None:
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((Echo(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/echo/echo")
+            answers = asyncio.create_task(asyncio.to_thread(ask_many_times, postgres_server))
+            while not answers.done():
+                assert await call(b"-") == b"-"
+            assert await answers == {"1\n"}
+    finally:
+        await server.stop(None)
 
 
 async def test_redis_databases_are_empty_for_each_test(redis_url: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -47,15 +48,14 @@ class ServerProcess:
         self.log = log
         self._stop_signal = stop_signal
         with log.open("ab") as output:
-            self._process = subprocess.Popen(  # type: ignore[call-overload]  # noqa: S603  our own argv
-                self.argv,
+            self._process = subprocess.Popen(  # noqa: S603  our own argv
+                [*_switch(account), *self.argv],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=dict(environment),
                 cwd=folder,
                 start_new_session=True,
-                **_identity(account),
             )
         self._watchdog = subprocess.Popen(  # noqa: S603  our own argv
             ["/bin/sh", "-c", _WATCHDOG, "watchdog", str(self.pid), stop_signal.name[3:]],
@@ -126,15 +126,14 @@ def run_program(
 ) -> str:
     """Run to its end; its output. Raises ServerError with what it said when it fails."""
     try:
-        done = subprocess.run(  # type: ignore[call-overload]  # noqa: S603  our own commands
-            list(command),
+        done = subprocess.run(  # noqa: S603  our own commands
+            [*_switch(account), *command],
             check=False,
             capture_output=True,
             text=True,
             timeout=timeout,
             env=dict(environment) if environment is not None else None,
             cwd=folder,
-            **_identity(account),
         )
     except subprocess.TimeoutExpired as error:
         raise ServerError(f"{command[0]} did not end within {timeout:g} s") from error
@@ -144,10 +143,21 @@ def run_program(
     return str(done.stdout)
 
 
-def _identity(account: Account | None) -> dict[str, object]:
+def _switch(account: Account | None) -> list[str]:
+    """A command that runs another as ``account``.
+
+    Not Popen's ``user``: for that Python forks where else it would vfork, and what gRPC does in a
+    forked child crashes it while calls are under way. Raises ServerError.
+    """
     if account is None:
-        return {}
-    return {"user": account.uid, "group": account.gid, "extra_groups": []}
+        return []
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        raise ServerError(
+            f"running as root, and the program setpriv (of util-linux), which switches to the "
+            f"account {account.name}, is missing: install it, or run this as another user"
+        )
+    return [setpriv, f"--reuid={account.uid}", f"--regid={account.gid}", "--clear-groups", "--"]
 
 
 def process_tree(root: int) -> list[int]:
