@@ -34,6 +34,8 @@ class _Server:
     since: float | None = None
     fault: Fault | None = None
     declared: bool = False
+    begun: int = 0
+    """Outages that were declared so far."""
 
 
 class Outages:
@@ -55,6 +57,7 @@ class Outages:
         if state.declared or now - state.since < self._limit:
             return False
         state.declared = True
+        state.begun += 1
         return True
 
     def worked(self, server: ServerName) -> bool:
@@ -63,7 +66,7 @@ class Outages:
         if state is None or state.since is None:
             return False
         declared = state.declared
-        self._servers[server] = _Server()
+        self._servers[server] = _Server(begun=state.begun)
         if declared:
             self._ended = self._clock()
         return declared
@@ -79,6 +82,11 @@ class Outages:
         """What conditions say of a declared outage."""
         state = self._servers.get(server)
         return state.fault if state is not None and state.declared else None
+
+    def begun(self, server: ServerName) -> int:
+        """How many outages were declared so far: one may be over before anybody looks."""
+        state = self._servers.get(server)
+        return 0 if state is None else state.begun
 
     def suspected(self, server: ServerName) -> bool:
         """The last call failed, whether or not it has been an outage yet."""

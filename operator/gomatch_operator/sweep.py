@@ -58,7 +58,8 @@ class Sweep:
 
     def __init__(self, parts: SweepParts) -> None:
         self._parts = parts
-        self._declared: set[ServerName] = set()
+        self._told: dict[ServerName, tuple[int, bool]] = {}
+        """Of each server, how many outages have begun, and whether one is under way."""
         self._shared: Fault | None = None
         self._rows: list[ClaimedMarket] = []
 
@@ -200,12 +201,11 @@ class Sweep:
         parts = self._parts
         for server in _SERVERS:
             outage = parts.outages.outage(server)
-            if (outage is not None) == (server in self._declared):
+            found = parts.outages.begun(server), outage is not None
+            if found == self._told.get(server, (0, False)):
                 continue
-            if outage is not None:
-                self._declared.add(server)
-            else:
-                self._declared.discard(server)
+            # Also when it is over already: who looked meanwhile says that it is under way.
+            self._told[server] = found
             await self._concerns_all(outage, "ServerBack", f"{server} answers again.")
 
     async def _concerns_all(self, fault: Fault | None, over: str, message: str) -> None:

@@ -301,6 +301,22 @@ async def test_an_outage_is_one_event_and_a_look_at_each_market(place: Place) ->
     assert place.api.events == ["StoreUnavailable", "ServerBack"]
 
 
+@pytest.mark.parametrize("server", ["PostgreSQL", "RabbitMQ", "Redis"])
+async def test_an_outage_that_is_over_before_a_sweep_has_seen_it_is_a_look_at_each_market(
+    place: Place, server: Any
+) -> None:
+    """Whoever looked at a Market meanwhile has written that the server is away."""
+    place.outages.failed(server, Fault("Unavailable", "away"))
+    place.now = 11.0
+    place.outages.failed(server, Fault("Unavailable", "away"))
+    assert place.outages.outage(server)
+    place.outages.worked(server)
+
+    assert await place.once() == ["btc-usdt"]
+    assert place.api.events == ["ServerBack"]
+    assert await place.once() == []
+
+
 async def test_an_exchange_that_is_foreign_is_one_event_and_a_look_at_each_market(
     place: Place,
 ) -> None:
