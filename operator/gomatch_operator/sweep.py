@@ -79,9 +79,10 @@ class Sweep:
         parts.leadership.require()
         await self._kind()
         self._unhandled()
-        await self._store()
+        known = await self._store()
         await self._broker()
-        await self._mirrors()
+        if known:
+            await self._mirrors()
         await self._outages()
         for key in parts.rollouts.admissible():
             parts.work.add(key, urgent=False)
@@ -107,8 +108,10 @@ class Sweep:
             if market.status.get("observedGeneration") != market.generation:
                 self._parts.work.add(market.key, urgent=False)
 
-    async def _store(self) -> None:
+    async def _store(self) -> bool:
+        """Returns whether the rows are known as of now: mirrors are compared with them."""
         parts = self._parts
+        self._rows = []
         try:
             claims = await parts.source.claims()
             rows = await claims.observe(parts.settings.installation, symbols=self._waited_for())
@@ -118,20 +121,20 @@ class Sweep:
             raise
         except StoreUnavailable as error:
             parts.outages.failed("PostgreSQL", store_fault(error)[0])
-            return
+            return False
         except StoreError as error:
             # It answers: each Market says what is wrong.
             parts.outages.worked("PostgreSQL")
             _log.warning("sweep_failed", server="PostgreSQL", why=str(error))
-            return
-        served = {market.spec.symbol for market in self._markets() if market.spec is not None}
-        self._rows = [row for row in rows if row.symbol in served and self._has_mirror(row)]
+            return False
+        self._rows = self._mirrored(rows)
         by_symbol = {row.symbol: row for row in rows}
         for market in self._markets():
             assert market.spec is not None
             row = by_symbol.get(market.spec.symbol)
             if self._store_differs(market, row):
                 parts.work.add(market.key, urgent=False)
+        return True
 
     def _waited_for(self) -> list[str]:
         """Symbols that a Market names and another has: no watch says when that one lets go."""
@@ -142,11 +145,19 @@ class Sweep:
             if market.spec is not None and not memories.of(market).claimed
         ]
 
-    def _has_mirror(self, row: ClaimedMarket) -> bool:
-        """One that this operator keeps."""
-        owner = row.owner
-        ours = owner is not None and owner.installation == self._parts.settings.installation
-        return ours and row.held and not row.removing
+    def _mirrored(self, rows: Iterable[ClaimedMarket]) -> list[ClaimedMarket]:
+        """Those with a mirror that this operator keeps."""
+        served = {(each.spec.symbol, each.uid) for each in self._markets() if each.spec is not None}
+        ours = self._parts.settings.installation
+        return [
+            row
+            for row in rows
+            if row.owner is not None
+            and row.owner.installation == ours
+            and (row.symbol, row.owner.uid) in served
+            and row.held
+            and not row.removing
+        ]
 
     def _store_differs(self, market: Market, row: ClaimedMarket | None) -> bool:
         memory = self._parts.memories.of(market)
@@ -185,8 +196,8 @@ class Sweep:
 
     async def _mirrors(self) -> None:
         parts = self._parts
-        if parts.outages.suspected("PostgreSQL"):
-            return
+        # A Market may have gone since, with its mirror.
+        self._rows = self._mirrored(self._rows)
         try:
             changed = await parts.mirror.look(self._rows)
         except MirrorUnavailable as error:

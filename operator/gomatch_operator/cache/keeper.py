@@ -48,19 +48,30 @@ class MirrorKeeper:
         self._leadership = leadership
         self._clock = clock
         self._wanted: set[str] = set()
+        self._looking = 0
+        self._removed: set[str] = set()
+        """Since the looks that are under way were begun."""
 
     async def look(self, rows: Sequence[ClaimedMarket]) -> set[str]:
         """Look at the mirrors of these markets; returns the symbols whose reconcile would now do
         or say something else. Raises MirrorUnavailable, noted as an outage in the making."""
+        if not self._looking:
+            self._removed.clear()
+        self._looking += 1
         try:
             metas = await self._reconciler.observe([row.symbol for row in rows])
         except MirrorUnavailable as error:
             self._outages.failed("Redis", mirror_fault(error))
             raise
+        finally:
+            self._looking -= 1
         self._outages.worked("Redis")
         now = self._clock()
         changed = set()
         for row in rows:
+            if row.symbol in self._removed:
+                # What was found is of before, or of the next market's.
+                continue
             before = self._known(row.symbol)
             asked = self._stale.look(
                 row.symbol,
@@ -119,6 +130,7 @@ class MirrorKeeper:
         """All keys of a market. Raises MirrorUnavailable, LeadershipLost."""
         self._leadership.require()
         await self._reconciler.delete(symbol)
+        self._removed.add(symbol)
         self._wanted.discard(symbol)
         self._stale.forget(symbol)
         self._outages.worked("Redis")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -63,6 +63,8 @@ class Place:
         self.differing: set[str] = set()
         self.shared_fault: Fault | None = None
         self.restored: tuple[tuple[str, str], ...] = ()
+        self.meanwhile: Callable[[], object] = lambda: None
+        """What happens while the broker is looked at."""
         self.crd = Crd()
         self.api = Api()
         self.watched = Watched()
@@ -106,7 +108,8 @@ class Place:
             "lastSequence": SEEN.sequence,
             "queue": {"depth": 0, "consumers": 1},
         }
-        body = market_body({**PLAIN_SPEC, "symbol": symbol}, name=name, uid=f"uid of {name}")
+        uid = OWNER.uid if name == OWNER.name else f"uid of {name}"
+        body = market_body({**PLAIN_SPEC, "symbol": symbol}, name=name, uid=uid)
         body["metadata"] |= changes.pop("metadata", {})
         market = read_market({**body, "status": changes.get("status", status)})
         self.watched.markets[market.key] = market
@@ -151,6 +154,7 @@ class _Queue:
         return self._place.shared_fault
 
     async def refresh(self) -> tuple[tuple[str, str], ...]:
+        self._place.meanwhile()
         self._place._fail("RabbitMQ")
         return self._place.restored
 
@@ -252,6 +256,28 @@ async def test_only_mirrors_of_markets_that_are_served_are_looked_at(place: Plac
     assert place.mirrors_of == ["BTC-USDT"]
 
 
+async def test_a_mirror_whose_market_goes_during_a_sweep_is_not_looked_at(place: Place) -> None:
+    """It may be the next Market's by then: what is found would be told of that one."""
+    await place.once()
+    assert place.mirrors_of == ["BTC-USDT"]
+    place.meanwhile = lambda: place.market(metadata={"uid": "of the next"})
+    await place.once()
+
+    assert place.mirrors_of == []
+
+
+async def test_a_mirror_is_not_compared_with_what_an_earlier_sweep_has_read(place: Place) -> None:
+    """It has moved on since: it would seem to be behind, and not to move."""
+    await place.once()
+    place.mirrors_of.clear()
+    place.fault["PostgreSQL"] = StoreUnavailable("away")
+    place.meanwhile = lambda: place.outages.worked("PostgreSQL")
+    await place.once()
+
+    assert place.mirrors_of == []
+    assert not place.outages.suspected("PostgreSQL")
+
+
 def wait_of(place: Place) -> float:
     return place.sweep._pause()
 
@@ -339,7 +365,7 @@ async def test_an_old_crd_is_known_before_the_first_reconcile(place: Place) -> N
 
 async def test_a_schema_that_does_not_fit_is_no_outage_and_ends_no_sweep(place: Place) -> None:
     place.fault["PostgreSQL"] = SchemaMismatch("newer")
-    place.behind = {"BTC-USDT"}
+    place.differing = {"BTC-USDT"}
 
     assert await place.once() == ["btc-usdt"]
     assert not place.outages.suspected("PostgreSQL")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
 
 import pytest
@@ -27,16 +28,23 @@ class Redis:
         self.meta: MirrorMeta | None = IN_STEP
         self.fault: MirrorUnavailable | None = None
         self.deleted: list[str] = []
+        self.looks = asyncio.Event()
+        self.answers = asyncio.Event()
+        self.answers.set()
 
     async def observe(self, symbols: list[str]) -> dict[str, MirrorMeta | None]:
         if self.fault is not None:
             raise self.fault
-        return dict.fromkeys(symbols, self.meta)
+        found: dict[str, MirrorMeta | None] = dict.fromkeys(symbols, self.meta)
+        self.looks.set()
+        await self.answers.wait()
+        return found
 
     async def delete(self, symbol: str) -> None:
         if self.fault is not None:
             raise self.fault
         self.deleted.append(symbol)
+        self.meta = None
 
 
 class Place:
@@ -143,3 +151,20 @@ async def test_a_market_that_was_removed_is_not_asked_for_any_more(place: Place)
 
     assert place.keeper.keep(SYMBOL).request is None
     assert place.keeper.next_look([ROW]) is None
+
+
+async def test_a_mirror_that_was_removed_while_it_was_looked_at_does_not_follow(
+    place: Place,
+) -> None:
+    place.redis.answers.clear()
+    looking = asyncio.create_task(place.look(at=0))
+    await place.redis.looks.wait()
+    await place.keeper.remove(SYMBOL)
+    place.redis.answers.set()
+    await looking
+    assert not place.keeper.keep(SYMBOL).seen
+
+    # The next market of that symbol has its own.
+    place.redis.meta = IN_STEP
+    await place.look(at=1)
+    assert place.keeper.keep(SYMBOL).seen
