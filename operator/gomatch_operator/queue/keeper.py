@@ -114,6 +114,7 @@ class QueueKeeper:
             fresh = await self._reconciler.observe_one(symbol)
             for action in self._reconciler.plan_removal(symbol, fresh).actions:
                 await self._apply(action)
+            self._note_gone(symbol, fresh)
         self._outages.worked("RabbitMQ")
 
     def _alone(self, symbol: str) -> asyncio.Lock:
@@ -181,6 +182,17 @@ class QueueKeeper:
     async def _apply(self, action: Action) -> None:
         self._leadership.require()
         await self._reconciler.apply(action)
+        self._note(action)
+
+    def _note_gone(self, symbol: str, fresh: QueueInventory) -> None:
+        """What somebody else has removed, or a call without an answer, the list still has."""
+        if self._inventory is None:
+            return
+        for action in self._reconciler.plan_removal(symbol, self._inventory).actions:
+            if action.name not in (fresh.queues if action.kind == "queue" else fresh.policies):
+                self._note(action)
+
+    def _note(self, action: Action) -> None:
         self._written.append(action)
         if self._inventory is not None:
             self._inventory = self._inventory.with_applied(action)

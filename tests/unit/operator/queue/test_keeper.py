@@ -216,6 +216,21 @@ async def test_a_market_that_goes_takes_its_queue_and_policy(place: Place) -> No
     assert topology.DEAD in place.broker.inventory.queues
 
 
+@pytest.mark.parametrize("length", [LENGTH, 5], ids=["usual length", "own length"])
+async def test_a_queue_that_was_gone_when_its_market_went_is_made_again_for_the_next(
+    place: Place, length: int
+) -> None:
+    """Somebody deleted it by hand, or the answer to its deletion was lost."""
+    await place.keeper.keep(SYMBOL, length, known=False)
+    place.broker.inventory = shared()
+    await place.keeper.remove(SYMBOL)
+    kept = await place.keeper.keep(SYMBOL, length, known=False)
+
+    assert kept.in_step
+    assert QUEUE in place.broker.inventory.queues
+    assert (QUEUE in place.broker.inventory.policies) is (length != LENGTH)
+
+
 @pytest.mark.parametrize("used", [False, True], ids=["left", "used again"])
 async def test_what_a_market_left_is_removed_before_the_next_has_its_queue_or_not_at_all(
     place: Place, used: bool
