@@ -182,6 +182,7 @@ class QueueKeeper:
     async def _apply(self, action: Action) -> None:
         self._leadership.require()
         await self._reconciler.apply(action)
+        self._outages.worked("RabbitMQ")
         self._note(action)
 
     def _note_gone(self, symbol: str, fresh: QueueInventory) -> None:

@@ -285,6 +285,19 @@ async def test_a_broker_that_is_away_is_doubted_and_then_told(
     assert told.retry
 
 
+async def test_a_broker_that_was_written_to_meanwhile_was_not_away(place: Place) -> None:
+    await place.keeper.refresh()
+    place.broker.fault = BrokerUnavailable("-")
+    assert (await place.keeper.keep(SYMBOL, LENGTH, known=False)).doubt is not None
+    place.now, place.broker.fault = 6, None
+    assert (await place.keeper.keep(SYMBOL, LENGTH, known=False)).in_step
+
+    place.now, place.broker.fault = 12, BrokerUnavailable("-")
+    again = await place.keeper.keep("ETH-USDT", LENGTH, known=False)
+    assert again.fault is None
+    assert again.doubt is not None
+
+
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [(VirtualHostMissing("-"), "VirtualHostMissing"), (BrokerError("-"), "BrokerRefused")],
