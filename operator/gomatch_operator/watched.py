@@ -12,6 +12,9 @@ from msgspec.structs import replace
 from gomatch_operator import names
 from gomatch_operator.market import Market, MarketKey
 
+_REMEMBERED = 10_000
+"""Objects that are gone; of a few, answers to writes are still under way."""
+
 
 class ObjectKey(NamedTuple):
     kind: str
@@ -104,11 +107,20 @@ class Watched:
     """Objects of Markets that were there and are not: making them again is a repair."""
     settled: dict[ObjectKey, Settled] = field(default_factory=dict)
     """Objects that are not as they were written, as the API server or a webhook changes them."""
+    gone: dict[str, str] = field(default_factory=dict)
+    """Resource versions with which the watches lost objects, by uid."""
 
     def keep_owned(self, owned: OwnedObject, *, listed: bool = False) -> None:
-        """What a watch or the answer to a write says; the older of the two is dropped. What is
-        ``listed`` anew counts, whatever its age: a restored etcd starts from older versions."""
+        """What a watch or the answer to a write says; the older of the two is dropped, also when
+        the watch said that it is gone. What is ``listed`` anew counts, whatever its age: a restored
+        etcd starts from older versions."""
         known = self.owned.get(owned.key)
+        if listed:
+            self.gone.pop(owned.uid, None)
+        lost = self.gone.get(owned.uid)
+        if lost is not None and is_older(owned.resource_version, lost):
+            self._miss(owned)
+            return
         if known is None or listed or not is_older(owned.resource_version, known.resource_version):
             self.owned[owned.key] = owned
             self.vanished.discard(owned.key)
@@ -120,9 +132,19 @@ class Watched:
             return
         del self.owned[key]
         self.settled.pop(key, None)
-        market = self.markets.get(MarketKey(key.namespace, known.market))
-        if wanted and market is not None and known.owner_uid == market.uid:
-            self.vanished.add(key)
+        if wanted:
+            self._miss(known)
+
+    def note_gone(self, owned: OwnedObject) -> None:
+        """The watch says so: the answer to a write of before may come after it."""
+        self.gone[owned.uid] = owned.resource_version
+        if len(self.gone) > _REMEMBERED:
+            del self.gone[next(iter(self.gone))]
+
+    def _miss(self, owned: OwnedObject) -> None:
+        market = self.markets.get(MarketKey(owned.key.namespace, owned.market))
+        if market is not None and owned.owner_uid == market.uid:
+            self.vanished.add(owned.key)
 
     def keep_status(self, written: Market) -> None:
         """The answer to a write of its status. All else of it is left to the watch: what somebody

@@ -74,10 +74,14 @@ class Arrivals:
             self._queue.add(market.key, urgent=not listed)
 
     def _owned(self, owned: OwnedObject, *, listed: bool, gone: bool) -> None:
-        if gone:
-            self.forget_owned(owned.key, owned.uid)
-            return
         before = self._watched.owned.get(owned.key)
+        if gone:
+            self._watched.note_gone(owned)
+            self.forget_owned(owned.key, owned.uid)
+            if before is None:
+                # It may have been made just now, and the answer to that not be here yet.
+                self._queue.add(MarketKey(owned.key.namespace, owned.market), urgent=True)
+            return
         self._watched.keep_owned(owned, listed=listed)
         now = self._watched.owned[owned.key]
         if before is None or _told(before) != _told(now):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from gomatch_operator.cluster.reading import read_owned
 from gomatch_operator.cluster.reconciler import ClusterReconciler
 from gomatch_operator.desired import Desired, desired
 from gomatch_operator.errors import ForeignObject, ObjectChanged, ObjectInvalid
 from gomatch_operator.watched import ObjectKey, Watched
+from gomatch_operator.watching import Arrivals, Heard
+from gomatch_operator.work import KeyedQueue
 from tests.fixtures.example_markets import PLAIN_SPEC, example_market, example_settings
 from tests.fixtures.memory_cluster import MemoryApi
 
@@ -123,6 +127,51 @@ async def test_an_object_that_the_watch_has_not_told_of_yet_is_put_right(
     await setting.reconcile(with_standby())
 
     assert setting.api.objects[DEPLOYMENT]["spec"]["replicas"] == 2
+
+
+@pytest.mark.parametrize("verb", ["create", "apply"])
+async def test_an_object_that_is_gone_before_the_answer_to_its_last_write_is_made_again(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """The watch tells that it is gone before the answer tells that it is there."""
+    if verb == "apply":
+        await setting.reconcile()
+    queue = KeyedQueue(limit=10)
+    arrivals = Arrivals(setting.watched, queue, beat=lambda _: None)
+    write = getattr(setting.api, verb)
+
+    async def answered_late(kind: str, *arguments: Any) -> dict[str, Any]:
+        live: dict[str, Any] = await write(kind, *arguments)
+        if kind == "Deployment":
+            del setting.api.objects[DEPLOYMENT]
+            last = {**live, "metadata": {**live["metadata"], "resourceVersion": "99"}}
+            arrivals(Heard(read_owned(last), listed=False, gone=True))
+        return live
+
+    with monkeypatch.context() as patch:
+        patch.setattr(setting.api, verb, answered_late)
+        await setting.reconcile(with_standby())
+
+    assert queue.length == 1
+    [creation] = setting.reconciler.plan(with_standby(), setting.watched)
+    assert (creation.kind, creation.drift) == ("Deployment", True)
+    assert await setting.reconcile(with_standby()) == ["create"]
+
+
+async def test_an_object_that_lost_the_label_by_which_it_is_watched_is_known_once_put_back(
+    setting: Setting,
+) -> None:
+    await setting.reconcile()
+    arrivals = Arrivals(setting.watched, KeyedQueue(limit=10), beat=lambda _: None)
+    live = setting.api.objects[DEPLOYMENT]
+    lost = {**live, "metadata": {**live["metadata"], "resourceVersion": "5"}}
+    arrivals(Heard(read_owned(lost), listed=False, gone=True))
+    assert DEPLOYMENT not in setting.watched.owned
+    setting.api.writes = ["other"] * 5
+    for action in setting.reconciler.plan(WANTED, setting.watched):
+        await setting.reconciler.apply(action)
+
+    assert DEPLOYMENT in setting.watched.owned
 
 
 async def test_an_object_that_is_being_deleted_is_waited_for(setting: Setting) -> None:

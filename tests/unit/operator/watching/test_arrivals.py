@@ -205,6 +205,16 @@ async def test_an_object_that_is_gone_is_missed_unless_it_was_made_anew(place: P
     assert place.watched.vanished == {example_deployment().key}
 
 
+async def test_an_object_that_is_back_with_a_restored_etcd_counts_from_older_versions(
+    place: Place,
+) -> None:
+    place.hear(example_deployment(resource_version="12"), gone=True)
+    place.hear(example_deployment(resource_version="3"), listed=True)
+    place.hear(example_deployment(resource_version="4", actual_hash="edited"))
+
+    assert place.watched.owned[example_deployment().key].actual_hash == "edited"
+
+
 @pytest.mark.parametrize(
     "changes",
     [
