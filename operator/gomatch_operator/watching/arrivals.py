@@ -60,14 +60,17 @@ class Arrivals:
             self._watched.pods.pop(key, None)
 
     def _market(self, market: Market, *, listed: bool, gone: bool) -> None:
-        if gone:
-            self.forget_market(market.key)
-            return
         before = self._watched.markets.get(market.key)
-        if before is not None and before.uid == market.uid and not listed:
-            if is_older(market.resource_version, before.resource_version):
+        if gone:
+            if before is None or before.uid == market.uid:
+                self.forget_market(market.key)
+            return
+        if before is not None and not listed:
+            if _is_of_before(market, before):
                 return
-            if is_older(market.resource_version, before.status_version):
+            if before.uid != market.uid:
+                self._watched.drop_market(market.key)
+            elif is_older(market.resource_version, before.status_version):
                 market = replace(market, status=before.status, status_version=before.status_version)
         self._watched.markets[market.key] = market
         if before is None or _asked(before) != _asked(market):
@@ -99,6 +102,15 @@ class Arrivals:
         self._watched.pods.setdefault(key, {})[pod.name] = pod
         if before is None or _told(before) != _told(pod):
             self._queue.add(key, urgent=True)
+
+
+def _is_of_before(market: Market, known: Market) -> bool:
+    """Older than what is known, be it of one of the name that has gone: what the watch tells of
+    one Market comes in order, and of two it may come in any."""
+    if market.uid != known.uid and market.created_at != known.created_at:
+        # Versions do not count between them, as a restored etcd starts from older ones.
+        return market.created_at < known.created_at
+    return is_older(market.resource_version, known.resource_version)
 
 
 def _asked(market: Market) -> tuple[object, ...]:

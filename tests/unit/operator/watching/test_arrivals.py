@@ -100,8 +100,31 @@ async def test_an_older_word_on_a_market_is_dropped(place: Place) -> None:
     # A restored etcd counts from older versions, and so may another Market of the name.
     place.hear(changed_market(resourceVersion="3"), listed=True)
     assert not place.watched.markets[KEY].has_finalizer
-    place.hear(changed_market(resourceVersion="2", uid="another"))
+    later = "2026-01-01T00:00:01Z"
+    place.hear(changed_market(resourceVersion="2", uid="another", creationTimestamp=later))
     assert place.watched.markets[KEY].uid == "another"
+
+
+@pytest.mark.parametrize("made", ["2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"])
+async def test_a_market_made_anew_outlasts_what_comes_late_of_the_one_before(
+    place: Place, made: str
+) -> None:
+    """As kopf hands over in parallel what it hears of two objects, be they of one name."""
+    place.hear(changed_market(resourceVersion="5"))
+    place.hear(example_deployment())
+    place.hear(example_deployment(), gone=True)
+    place.hear(changed_market(resourceVersion="8", uid="another", creationTimestamp=made))
+    await place.looked_at()
+    assert place.watched.vanished == set(), "what the one before lost is no loss of this one"
+
+    place.hear(changed_market(resourceVersion="6", deletionTimestamp="2026-01-01T00:00:00Z"))
+    assert place.watched.markets[KEY].uid == "another"
+    place.hear(changed_market(resourceVersion="7"), gone=True)
+    assert place.watched.markets[KEY].uid == "another"
+
+    place.hear(changed_market(resourceVersion="9", uid="another"), gone=True)
+    assert KEY not in place.watched.markets
+    assert await place.looked_at() == [KEY]
 
 
 async def test_a_status_that_was_written_is_not_taken_back_by_what_comes_from_before_it(
