@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+from contextlib import suppress
 
 import redis
 
@@ -78,7 +80,7 @@ async def test_with_delete_a_market_that_is_not_drained_in_time_keeps_its_data_a
 ) -> None:
     here = shared_site.here
     name, symbol = shared_site.names()
-    here.apply(market(name, symbol, deletionPolicy="Delete", drainTimeoutSeconds=15))
+    here.apply(market(name, symbol, deletionPolicy="Delete"))
     await here.until_condition(name, "QueueReady", "True", "InStep")
     asked = await shared_site.accept(symbol, ORDERS)
     before = await rows(here, await shared_site.claimed(symbol))
@@ -88,6 +90,7 @@ async def test_with_delete_a_market_that_is_not_drained_in_time_keeps_its_data_a
     message = await here.until_condition(name, "Draining", "True", "WaitingForMatcher")
     # All that was accepted, and the two commands that close the market.
     assert str(asked + 2) in message
+    let_time_run_out(here, name)
     here.kubectl("wait", "--for=delete", f"market/{name}", "--timeout=40s")
     told = [message for reason, message in here.kubernetes_events(name) if reason == "DataKept"]
     assert len(told) == 1
@@ -127,8 +130,7 @@ async def test_a_market_goes_by_foreground_cascade(shared_site: SharedSite) -> N
     """Then the cluster takes its objects away at once, and makes no new ones."""
     here = shared_site.here
     name, symbol = shared_site.names()
-    # The matcher may end before it has applied the two commands that close the market.
-    here.apply(market(name, symbol, drainTimeoutSeconds=10))
+    here.apply(market(name, symbol))
     pod = await running_pod(here, name)
     matcher = await shared_site.matcher(name, pod=pod)
     await here.until_condition(name, "Ready", "True", "Trading")
@@ -138,6 +140,9 @@ async def test_a_market_goes_by_foreground_cascade(shared_site: SharedSite) -> N
     here.kubectl("delete", "market", name, "--cascade=foreground", "--wait=false")
 
     await end_pod(here, pod, matcher)
+    # The matcher may have ended before it had applied the two commands that close the market.
+    with suppress(subprocess.CalledProcessError):  # it has, and the Market is gone
+        let_time_run_out(here, name)
     here.kubectl("wait", "--for=delete", f"market/{name}", "--timeout=40s")
     row = await shared_site.claimed(symbol)
     assert (row.held, row.accepted) == (False, asked + 2)
@@ -145,6 +150,12 @@ async def test_a_market_goes_by_foreground_cascade(shared_site: SharedSite) -> N
     assert row.applied in {asked, row.accepted}
     await until(lambda: here.get("deployment", f"{name}-matcher") is None)
     assert_nothing_outside(here, symbol)
+
+
+def let_time_run_out(site: OperatorSite, name: str) -> None:
+    """Of a Market that is being deleted: what it waits for has been seen, or will not come."""
+    patch = '{"spec":{"drainTimeoutSeconds":1}}'
+    site.kubectl("patch", "market", name, "--type=merge", "-p", patch)
 
 
 async def end_pod(site: OperatorSite, pod: str, matcher: MatcherProcess) -> None:
