@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections import Counter
 
 import pytest
@@ -26,6 +27,7 @@ from tests.fixtures.example_markets import (
     PLAIN_SPEC,
     example_settings,
 )
+from tests.fixtures.waiting import wait_for
 
 
 @pytest.mark.parametrize(
@@ -254,8 +256,17 @@ async def test_a_configuration_made_immutable_is_made_anew(layer: ClusterLayer) 
 async def test_an_exceeded_quota_is_told_apart(layer: ClusterLayer) -> None:
     layer.make_market()
     wanted = await layer.desired()
-    layer.kubectl("create", "quota", "none", "--hard=count/services=0")
-    layer.kubectl("wait", "--for=jsonpath={.status.used}", "quota/none", "--timeout=30s")
+    layer.kubectl("create", "quota", "none", "--hard=count/services=0,count/secrets=0")
+
+    def holds() -> bool:
+        """The API server goes by it, of which it hears a moment after others do."""
+        try:
+            layer.kubectl("create", "secret", "generic", "one-more", "--dry-run=server")
+        except subprocess.CalledProcessError as refused:
+            return "exceeded quota" in refused.stderr
+        return False
+
+    wait_for(holds, what="the quota in force", every=0.1)
     action = next(
         action
         for action in layer.reconciler.plan(wanted, layer.watched)

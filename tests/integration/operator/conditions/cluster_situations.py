@@ -148,13 +148,13 @@ async def no_node(stage: Stage) -> AsyncIterator[StagedMarket]:
 
 async def _within_quota(stage: Stage, counted: str) -> AsyncIterator[StagedMarket]:
     with _quota(stage, counted):
-        await until(lambda: _hard(stage, counted))
+        await until(lambda: _holds(stage))
         yield stage.market()
 
 
 @contextmanager
 def _quota(stage: Stage, counted: str) -> Iterator[None]:
-    """Not one more of these."""
+    """Not one more of these, nor of Secrets."""
     quotas = stage.path("resourcequotas")
     stage.create(
         quotas,
@@ -162,7 +162,7 @@ def _quota(stage: Stage, counted: str) -> Iterator[None]:
             "apiVersion": "v1",
             "kind": "ResourceQuota",
             "metadata": {"name": "tight"},
-            "spec": {"hard": {counted: "0"}},
+            "spec": {"hard": {counted: "0", "count/secrets": "0"}},
         },
     )
     try:
@@ -171,10 +171,14 @@ def _quota(stage: Stage, counted: str) -> Iterator[None]:
         stage.delete(f"{quotas}/tight")
 
 
-def _hard(stage: Stage, counted: str) -> bool:
-    """The quota holds."""
-    quota = stage.get(stage.path("resourcequotas", "tight")) or {}
-    return counted in quota.get("status", {}).get("hard", {})
+def _holds(stage: Stage) -> bool:
+    """The API server goes by the quota: it hears of it a moment after others do."""
+    answer = stage.kube.post(
+        stage.path("secrets"),
+        params={"dryRun": "All"},
+        json={"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "one-more"}},
+    )
+    return answer.status_code == 403
 
 
 async def _beside(
