@@ -24,6 +24,7 @@ def build_status(facts: Facts, found: Sequence[Condition], *, now: datetime) -> 
     market = facts.market
     before = told(market.status)
     now_told = {condition.type: condition for condition in found}
+    stands = _where_it_stands(facts)
     status: dict[str, Any] = {
         "observedGeneration": market.generation,
         "conditions": [
@@ -38,25 +39,13 @@ def build_status(facts: Facts, found: Sequence[Condition], *, now: datetime) -> 
             )
         ),
         "standbys": sum(
-            1 for pod in facts.pods if pod.ready and not pod.deleting and pod.name != facts.leader
+            1
+            for pod in facts.pods
+            if pod.ready and not pod.deleting and pod.name != stands.get("leader")
         ),
         "readyReplicas": sum(1 for pod in facts.pods if pod.ready and not pod.deleting),
+        **stands,
     }
-    row = facts.row
-    if row is not None and facts.claimed and row.owner is not None:
-        status["state"] = state_name(row.state)
-        status["epoch"] = row.epoch
-        status["lastSequence"] = row.sequence
-        status["leader"] = facts.leader
-        status["claim"] = {
-            "installation": row.owner.installation,
-            "since": _timestamp(datetime.fromtimestamp(row.claimed_at / 1_000_000, UTC)),
-        }
-    else:
-        # What was known of it stays, while PostgreSQL is away.
-        for name in ("state", "epoch", "lastSequence", "leader", "claim"):
-            if facts.store_fault is not None and name in market.status:
-                status[name] = market.status[name]
     if facts.deployment is not None and facts.deployment.image:
         status["image"] = facts.deployment.image
     if facts.depth is not None and market.spec is not None:
@@ -68,6 +57,25 @@ def build_status(facts: Facts, found: Sequence[Condition], *, now: datetime) -> 
     elif "queue" in market.status and not market.deleting:
         status["queue"] = market.status["queue"]
     return status
+
+
+def _where_it_stands(facts: Facts) -> dict[str, Any]:
+    """By the word of PostgreSQL, or by its last one while it gives no answer."""
+    row = facts.row
+    if row is not None and facts.claimed and row.owner is not None:
+        return {
+            "state": state_name(row.state),
+            "epoch": row.epoch,
+            "lastSequence": row.sequence,
+            "leader": facts.leader,
+            "claim": {
+                "installation": row.owner.installation,
+                "since": _timestamp(datetime.fromtimestamp(row.claimed_at / 1_000_000, UTC)),
+            },
+        }
+    no_answer = facts.store_fault is not None or (row is None and facts.claimed)
+    known = ("state", "epoch", "lastSequence", "leader", "claim") if no_answer else ()
+    return {name: facts.market.status[name] for name in known if name in facts.market.status}
 
 
 def status_patch(

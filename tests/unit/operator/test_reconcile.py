@@ -261,6 +261,29 @@ async def test_a_market_that_has_its_claim_is_served_while_postgresql_is_away(
     assert place.says(c.HALTED) == ("Unknown", "Unknown")
 
 
+@pytest.mark.parametrize(
+    "no_answer",
+    [
+        StoreResult(doubt=Fault("StoreUnavailable", "-"), retry=True),
+        StoreResult(fault=Fault("StoreUnavailable", "-")),
+    ],
+)
+async def test_where_a_market_stands_is_shown_on_while_postgresql_gives_no_answer(
+    place: Place, no_answer: StoreResult
+) -> None:
+    place.pods(example_pod(), example_pod("btc-usdt-matcher-2"))
+    await place.reconcile()
+    before = dict(place.api.market["status"])
+    shown = ("state", "epoch", "lastSequence", "leader", "claim", "standbys")
+    assert before.keys() > set(shown)
+
+    place.layers.stored = no_answer
+    await place.reconcile()
+
+    after = place.api.market["status"]
+    assert {name: after.get(name) for name in shown} == {name: before[name] for name in shown}
+
+
 async def test_a_market_that_never_had_a_claim_gets_nothing_while_postgresql_is_away(
     place: Place,
 ) -> None:
