@@ -9,9 +9,10 @@ data=$cache/docker
 run=/run/gomatch-docker # short: a socket's path has at most 107 characters
 address=unix://$run/docker.sock
 
-# PID: of a daemon that was killed, the number may be another process's by now.
-is_dockerd() { [ "$(cat "/proc/$1/comm" 2>/dev/null)" = dockerd ]; }
-running() { [ -f "$run/pid" ] && is_dockerd "$(cat "$run/pid")"; }
+# PID COMMAND: of one that was killed, the number may be another process's by now, or that of one that has ended and
+# whose parent does not care.
+is_running() { [ "$(cat "/proc/$1/comm" 2>/dev/null)" = "$2" ] && grep -q . "/proc/$1/cmdline" 2>/dev/null; }
+running() { [ -f "$run/pid" ] && is_running "$(cat "$run/pid" 2>/dev/null)" dockerd; }
 answers() { timeout 20 docker --host "$address" info >/dev/null 2>&1; }
 
 # Each node's systemd, containerd and kubelet watch files; Debian's limit is used up by two clusters.
@@ -20,30 +21,40 @@ allow_watching() {
     [ "$(cat $limit)" -ge 1024 ] || echo 1024 >$limit
 }
 
+begin() {
+    local containerd=$run/exec/containerd/containerd.pid
+    rm -f "$run/pid" "$run/docker.sock"
+    # dockerd takes whatever process has this number for its containerd: it would wait for it, and end it.
+    [ ! -f "$containerd" ] || is_running "$(cat "$containerd")" containerd || rm -f "$containerd"
+    setsid dockerd --data-root "$data/data" --exec-root "$run/exec" --host "$address" --pidfile "$run/pid" \
+        --log-level warn >>"$data/log" 2>&1 </dev/null 9>&- &
+    daemon=$!
+}
+
 start() {
-    local started=$SECONDS
+    local started=$SECONDS daemon=
     mkdir -p "$data" "$run"
     chmod 700 "$run"
     exec 9>"$data/.lock"
     flock 9
     allow_watching
-    if ! running; then
-        rm -f "$run/pid" "$run/docker.sock"
-        setsid dockerd --data-root "$data/data" --exec-root "$run/exec" --host "$address" --pidfile "$run/pid" \
-            --log-level warn >"$data/log" 2>&1 </dev/null 9>&- &
-    fi
-    until answers || ((SECONDS - started > 120)); do sleep 0.2; done
-    answers || { tail -20 "$data/log" >&2; fail "dockerd does not answer; its log is $data/log"; }
+    running || { : >"$data/log"; begin; }
+    until answers; do
+        ((SECONDS - started < 180)) || { tail -20 "$data/log" >&2; fail "dockerd does not answer; its log is $data/log"; }
+        # It ends when its containerd takes longer than 15 s, as on a machine that stands still.
+        running || kill -0 "$daemon" 2>/dev/null || begin
+        sleep 0.2
+    done
     step "$started" "dockerd runs"
 }
 
 stop() {
     local pid tries
     running || return 0
-    pid=$(cat "$run/pid")
+    pid=$(cat "$run/pid") || return 0
     kill "$pid" || true # by now it may have ended, here and below
     for ((tries = 0; tries < 300; tries++)); do
-        is_dockerd "$pid" || return 0
+        is_running "$pid" dockerd || return 0
         sleep 0.2
     done
     kill -KILL "$pid" || true
