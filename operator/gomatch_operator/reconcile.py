@@ -148,7 +148,7 @@ class MarketReconciler:
             },
         )
         market = read_market(body)
-        self._parts.watched.markets[market.key] = market
+        self._parts.watched.keep_written(market)
         return market
 
     async def _look(self, market: Market, memory: MarketMemory, facts: Facts) -> bool:

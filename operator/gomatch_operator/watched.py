@@ -146,6 +146,15 @@ class Watched:
         if market is not None and owned.owner_uid == market.uid:
             self.vanished.add(owned.key)
 
+    def keep_written(self, written: Market) -> None:
+        """The answer to a write that was let through only as nothing had changed before: what the
+        watch told of since stays."""
+        known = self.markets.get(written.key)
+        if known is None or known.uid != written.uid:
+            return
+        if not is_older(written.resource_version, known.resource_version):
+            self.markets[written.key] = written
+
     def keep_status(self, written: Market) -> None:
         """The answer to a write of its status. All else of it is left to the watch: what somebody
         changed meanwhile would be no news any more when that tells of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -96,6 +97,8 @@ class Api(ClusterApi):
         self.written: list[str] = []
         self.refusal: dict[str, Exception] = {}
         self.events: list[str] = []
+        self.meanwhile: Callable[[], None] = lambda: None
+        """What the watch tells of before the answer to a write of the Market is here."""
 
     async def merge_patch(
         self, kind: str, namespace: str, name: str, patch: Body, *, subresource: str = ""
@@ -106,6 +109,9 @@ class Api(ClusterApi):
         if kind == names.KIND and not subresource:
             assert patch["metadata"]["resourceVersion"]
             self.market["metadata"] = {**self.market["metadata"], **patch["metadata"]}
+            answer = dict(self.market)
+            self.meanwhile()
+            return answer
         if subresource == "status":
             status = {**self.market.get("status", {}), **patch["status"]}
             self.market["status"] = {k: v for k, v in status.items() if v is not None}
@@ -231,6 +237,29 @@ async def test_the_finalizer_comes_before_anything_that_it_cleans_up(place: Plac
     place.api.refusal.clear()
     await place.reconcile()
     assert place.api.market["metadata"]["finalizers"] == ["example.com/other", names.FINALIZER]
+
+
+async def test_a_deletion_that_the_watch_tells_of_before_the_answer_to_the_finalizer_is_carried_out(
+    place: Place,
+) -> None:
+    place.ask(finalizers=[])
+    place.api.meanwhile = lambda: place.ask(
+        deletionTimestamp="2026-01-01T00:00:00Z", resourceVersion="99"
+    )
+    await place.reconcile()
+    await place.reconcile()
+
+    assert place.layers.called == ["require", "delete"]
+
+
+async def test_a_market_that_goes_before_the_answer_to_the_finalizer_is_not_there_again(
+    place: Place,
+) -> None:
+    place.ask(finalizers=[])
+    place.api.meanwhile = lambda: place.watched.drop_market(KEY)
+    await place.reconcile()
+
+    assert KEY not in place.watched.markets
 
 
 async def test_without_the_claim_nothing_is_made(place: Place) -> None:
