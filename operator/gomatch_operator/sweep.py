@@ -204,7 +204,8 @@ class Sweep:
             _log.info("sweep_failed", server="Redis", why=str(error))
             return
         for market in self._markets():
-            if market.spec is not None and market.spec.symbol in changed:
+            assert market.spec is not None
+            if market.spec.symbol in changed or _says_redis_is_away(market):
                 parts.work.add(market.key, urgent=False)
 
     async def _outages(self) -> None:
@@ -242,3 +243,9 @@ class Sweep:
             counts[c.told(market.status).get(c.READY, {}).get("status", "Unknown")] += 1
         for status, count in counts.items():
             self._parts.metrics.markets.labels(status).set(count)
+
+
+def _says_redis_is_away(market: Market) -> bool:
+    """Redis failed once more as the Market was looked at after an outage."""
+    cache = c.told(market.status).get(c.CACHE_READY, {})
+    return cache.get("reason") in ("CacheUnavailable", "CredentialsRefused")

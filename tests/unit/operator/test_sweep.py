@@ -343,6 +343,23 @@ async def test_an_outage_that_is_over_before_a_sweep_has_seen_it_is_a_look_at_ea
     assert await place.once() == []
 
 
+async def test_a_market_that_says_that_redis_is_away_is_looked_at_when_it_answers(
+    place: Place,
+) -> None:
+    """Redis failed once more, for no outage's time, when all were looked at after the last."""
+    away = {"type": "CacheReady", "status": "False", "reason": "CacheUnavailable"}
+    known = place.watched.markets[KEY].status
+    place.market(status={**known, "conditions": [away]})
+    place.fault["Redis"] = MirrorUnavailable("away")
+    assert await place.once() == []
+
+    place.fault.clear()
+    assert await place.once() == ["btc-usdt"]
+    well = {"type": "CacheReady", "status": "True", "reason": "InStep"}
+    place.market(status={**known, "conditions": [well]})
+    assert await place.once() == []
+
+
 async def test_an_exchange_that_is_foreign_is_one_event_and_a_look_at_each_market(
     place: Place,
 ) -> None:
