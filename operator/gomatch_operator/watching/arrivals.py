@@ -88,7 +88,9 @@ class Arrivals:
         self._watched.keep_owned(owned, listed=listed)
         now = self._watched.owned[owned.key]
         if before is None or _told(before) != _told(now):
-            self._queue.add(MarketKey(owned.key.namespace, owned.market), urgent=not listed)
+            # Somebody may have given it the label of another.
+            for market in {now.market, (before or now).market}:
+                self._queue.add(MarketKey(owned.key.namespace, market), urgent=not listed)
 
     def _pod(self, pod: PodSummary, *, gone: bool) -> None:
         key = MarketKey(pod.namespace, pod.market)

@@ -207,6 +207,17 @@ async def test_an_object_that_was_changed_has_its_market_looked_at(
     assert await place.looked_at() == [KEY]
 
 
+@pytest.mark.parametrize("label", ["another", ""])
+async def test_an_object_that_got_another_markets_label_has_its_own_looked_at(
+    place: Place, label: str
+) -> None:
+    place.hear(example_deployment())
+    await place.looked_at()
+    place.hear(example_deployment(resource_version="12", market=label, actual_hash="edited"))
+
+    assert KEY in await place.looked_at()
+
+
 async def test_what_is_older_than_what_we_wrote_is_dropped(place: Place) -> None:
     place.hear(example_deployment(resource_version="12"))
     await place.looked_at()
