@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gomatch.errors import Fenced, StoreError, StoreUnavailable
 from gomatch.observability import logs
@@ -34,6 +35,16 @@ _LEAST = 0.5
 _SERVERS: tuple[ServerName, ...] = ("PostgreSQL", "RabbitMQ", "Redis")
 
 
+class _Outage(NamedTuple):
+    begun: int
+    """How many outages of the server have begun."""
+    reason: str
+    """Of the last; empty when it is over."""
+
+
+_NONE = _Outage(0, "")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepParts:
     settings: OperatorSettings
@@ -58,8 +69,8 @@ class Sweep:
 
     def __init__(self, parts: SweepParts) -> None:
         self._parts = parts
-        self._told: dict[ServerName, tuple[int, bool]] = {}
-        """Of each server, how many outages have begun, and whether one is under way."""
+        self._found: dict[ServerName, _Outage] = {}
+        self._told: dict[ServerName, _Outage] = {}
         self._shared: Fault | None = None
         self._rows: list[ClaimedMarket] = []
 
@@ -209,12 +220,17 @@ class Sweep:
                 parts.work.add(market.key, urgent=False)
 
     async def _outages(self) -> None:
-        """What began or ended turns conditions of all Markets, and is one Event on the operator."""
+        """What began or ended turns conditions of all Markets, and is one Event on the operator; so
+        is another reason, once two sweeps have found it."""
         parts = self._parts
         for server in _SERVERS:
             outage = parts.outages.outage(server)
-            found = parts.outages.begun(server), outage is not None
-            if found == self._told.get(server, (0, False)):
+            found = _Outage(parts.outages.begun(server), "" if outage is None else outage.reason)
+            before = self._found.get(server, _NONE)
+            told = self._told.get(server, _NONE)
+            self._found[server] = found
+            another_reason = outage is not None and told.reason and found.begun == told.begun
+            if found == told or (another_reason and found != before):
                 continue
             # Also when it is over already: who looked meanwhile says that it is under way.
             self._told[server] = found

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from prometheus_client import CollectorRegistry
 
-from gomatch.errors import Fenced, SchemaMismatch, StoreUnavailable
+from gomatch.errors import CredentialsRefused, Fenced, SchemaMismatch, StoreUnavailable
 from gomatch.store import ClaimedMarket
 from gomatch_operator.cluster.api import Body, ClusterApi
 from gomatch_operator.deletion import DeletionParts
@@ -341,6 +341,26 @@ async def test_an_outage_that_is_over_before_a_sweep_has_seen_it_is_a_look_at_ea
     assert await place.once() == ["btc-usdt"]
     assert place.api.events == ["ServerBack"]
     assert await place.once() == []
+
+
+async def test_an_outage_that_goes_on_for_another_reason_is_told_anew_once_that_lasts(
+    place: Place,
+) -> None:
+    def fails(reason: str) -> None:
+        fault = CredentialsRefused if reason == "CredentialsRefused" else StoreUnavailable
+        place.fault["PostgreSQL"] = fault("-")
+
+    fails("StoreUnavailable")
+    await place.once()
+    place.now = 10.0
+    assert await place.once() == ["btc-usdt"]
+    for reason in ("CredentialsRefused", "StoreUnavailable", "CredentialsRefused"):
+        fails(reason)
+        assert await place.once() == []
+
+    assert await place.once() == ["btc-usdt"]
+    assert await place.once() == []
+    assert place.api.events == ["StoreUnavailable", "CredentialsRefused"]
 
 
 async def test_a_market_that_says_that_redis_is_away_is_looked_at_when_it_answers(
