@@ -9,11 +9,11 @@ nodes() { # NAME POD-SUBNET ADDRESS, a line each
     kubectl get nodes --output jsonpath='{range .items[*]}{.metadata.name} {.spec.podCIDR} {.status.addresses[?(@.type=="InternalIP")].address}{"\n"}{end}'
 }
 
-all=$(nodes)
-for ((tries = 0; tries < 120; tries++)); do
-    grep -q -v '^[^ ]* [0-9.]*/[0-9]* [0-9.]*$' <<<"$all" || break # the one that has none yet
-    sleep 0.5
+for ((tries = 0; ; tries++)); do
     all=$(nodes)
+    grep -q -v '^[^ ]* [0-9.]*/[0-9]* [0-9.]*$' <<<"$all" || break # the one that has none yet
+    ((tries < 240)) || { printf 'a node has no pod subnet:\n%s\n' "$all" >&2; exit 1; }
+    sleep 0.5
 done
 
 # As usual, and not on whichever node is ready first: a worker may be stopped by a test.
