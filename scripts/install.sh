@@ -8,19 +8,33 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
     exit 1
 fi
 
+again() { # COMMAND...: up to three times, as an index may refuse for a moment
+    for pause in 20 60; do
+        "$@" && return
+        echo "once more in $pause s, as an index may refuse for a moment" >&2
+        sleep "$pause"
+    done
+    "$@"
+}
+
+apt_install() {
+    $root apt-get update -qq && $root apt-get install -y -qq --no-install-recommends "$@"
+}
+
 install_venv() {
     root=""
     [ "$(id -u)" = 0 ] || root="sudo"
     if command -v apt-get >/dev/null && { [ -z "$root" ] || command -v sudo >/dev/null; }; then
         echo "This Python has no venv module; installing Debian's python3-venv" >&2
-        $root apt-get update -qq && $root apt-get install -y -qq --no-install-recommends python3-venv && return
+        $root true && again apt_install python3-venv && return
     fi
     echo "This Python has no venv module, and this account cannot install it." >&2
     echo "As root run: apt-get install python3-venv (elsewhere: the package with Python's venv). Then run this again." >&2
     exit 1
 }
 
-if [ ! -x .venv/bin/python ] && ! "$python" -m venv .venv 2>/dev/null; then
+# Of one that was killed meanwhile there may be a Python without pip.
+if ! .venv/bin/python -m pip --version >/dev/null 2>&1 && ! "$python" -m venv .venv 2>/dev/null; then
     rm -rf .venv
     install_venv
     "$python" -m venv .venv
@@ -28,10 +42,6 @@ fi
 pip_install() {
     .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@"
 }
-pip_install --require-hashes -r requirements.lock || {
-    echo "once more in 20 s, as an index may refuse for a moment" >&2
-    sleep 20
-    pip_install --require-hashes -r requirements.lock
-}
+again pip_install --require-hashes -r requirements.lock
 pip_install --no-deps --no-build-isolation -e .
 touch .venv/.installed

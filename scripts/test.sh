@@ -3,6 +3,8 @@
 # Arguments go to pytest.
 set -eu
 cd "$(dirname "$0")/.."
+# shellcheck source=tests/e2e/cluster/common.sh
+. tests/e2e/cluster/common.sh
 # Downloads and builds belong here: within a test they would count against its time.
 install_openssl() {
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
@@ -12,7 +14,7 @@ install_openssl() {
     exit 1
 }
 prepare() {
-    python -m gomatch.cli.servers
+    again python -m gomatch.cli.servers
     tests/e2e/cluster/build.sh kubeall etcd helm >/dev/null
     command -v openssl >/dev/null || install_openssl
 }
