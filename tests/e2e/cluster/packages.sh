@@ -46,7 +46,10 @@ fi
 wanted=(mmdebstrap iptables openssl)
 recent_docker || wanted+=(docker.io/trixie docker-cli/trixie containerd/trixie)
 export DEBIAN_FRONTEND=noninteractive
-install() { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "${wanted[@]}"; }
+install() {
+    dpkg --configure -a || true # a run that was killed while it installed: apt-get would refuse for ever
+    "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "${wanted[@]}"
+}
 again install >"$folder/install.log" 2>&1 ||
     { tail -20 "$folder/install.log" >&2; exit 1; }
 rm -rf "$folder/apt"
