@@ -16,16 +16,22 @@ _OF_HELM = "app.kubernetes.io/managed-by=Helm"
 
 
 def test_helm_install_brings_up_api_operator_and_servers(venue: VenueOnCluster) -> None:
-    deployments = {
-        each["metadata"]["name"]: each for each in venue.objects("deployments", _OF_HELM)
-    }
-
-    assert sorted(deployments) == [
+    """Helm looks at ReplicaSets, of which the Deployments tell a moment later."""
+    expected = [
         f"{RELEASE}-{component}"
         for component in ("api", "operator", "postgresql", "rabbitmq", "valkey")
     ]
-    for each in deployments.values():
-        assert each["status"]["readyReplicas"] == each["spec"]["replicas"]
+
+    def all_ready() -> bool:
+        deployments = {
+            each["metadata"]["name"]: each for each in venue.objects("deployments", _OF_HELM)
+        }
+        assert sorted(deployments) == expected
+        for name, each in deployments.items():
+            assert each["status"].get("readyReplicas") == each["spec"]["replicas"], name
+        return True
+
+    wait_for(all_ready, what="all replicas ready", timeout=30)
 
 
 def test_helm_test_passes(venue: VenueOnCluster) -> None:

@@ -74,4 +74,4 @@ def test_a_halt_by_state_shows_and_ends(venue: VenueOnCluster, traders: Traders)
 
     request("Running")
     traders.trade("BTC-USDT", price="50000.00")
-    assert venue.condition("btc-usdt", "Ready")[0] == "True"
+    wait_for(lambda: venue.condition("btc-usdt", "Ready")[0] == "True", what="Ready is True")

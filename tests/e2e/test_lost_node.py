@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 from tests.fixtures.figures import Figures
 from tests.fixtures.images import docker
@@ -107,10 +108,18 @@ def waits_on_the_other_node(venue: VenueOnCluster, market: str, leader: str) -> 
         def standby() -> str:
             others = {pod: node for pod, node in venue.matchers(market).items() if pod != leader}
             assert list(others.values()) == [venue.servers_node], others
+            (pod,) = others
+            # The status may still tell of the one before.
+            assert _is_ready(venue.object("pod", pod)), f"{pod} is not ready"
             assert venue.status(market).get("standbys") == 1
-            return next(iter(others))
+            return pod
 
         return wait_for(standby, what=f"a standby of {market} waits")
+
+
+def _is_ready(pod: dict[str, Any]) -> bool:
+    conditions = {each["type"]: each["status"] for each in pod["status"].get("conditions", ())}
+    return conditions.get("Ready") == "True"
 
 
 @contextmanager

@@ -90,17 +90,25 @@ def test_helm_uninstall_leaves_what_it_says(venue: VenueOnCluster) -> None:
             if each["metadata"]["name"] != NAMESPACE
         } - _BY_KUBERNETES
 
+    def wait_until_left(expected: set[str]) -> None:
+        def look() -> bool:
+            found = left()
+            assert found == expected, sorted(found)
+            return True
+
+        wait_for(look, what=f"only {sorted(expected)} are left")
+
     kept = {
         f"secret/{RELEASE}-{name}"
         for name in ("postgresql", "rabbitmq", "valkey", "server", "callback")
     } | {f"serviceaccount/{RELEASE}-matcher"}
-    wait_for(lambda: left() == kept, what=f"only {sorted(kept)} are left; there is {left()}")
+    wait_until_left(kept)
     assert venue.exists("crd", _CRD)
 
     commands = documented_commands(_PAGE, "for namespace in gomatch markets-spot markets-test; do")
     venue.shell(commands.replace("gomatch markets-spot markets-test", NAMESPACE))
 
-    wait_for(lambda: left() == set(), what="nothing is left")
+    wait_until_left(set())
     assert venue.objects("leases") == []
     assert not venue.exists("crd", _CRD)
     everywhere = venue.kubectl(
