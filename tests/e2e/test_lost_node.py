@@ -133,7 +133,8 @@ def cordoned(venue: VenueOnCluster, node: str) -> Iterator[None]:
 
 @contextmanager
 def paused(node: str) -> Iterator[None]:
-    docker("pause", node)
+    # With cgroup v1, runc gives up on a node whose processes do not all freeze at once.
+    wait_for(lambda: docker("pause", node), what=f"{node} is paused", timeout=30)
     try:
         yield
     finally:
