@@ -133,7 +133,9 @@ def test_a_lockdown_leaves_no_shell(images: Images) -> None:
 def test_a_market_trades_with_nothing_to_write_to_and_no_shell(
     images: Images, empty_database_url: str, rabbitmq_url: str, redis_url: str
 ) -> None:
-    api_port, callback_port, matcher_port = free_port(), free_port(), free_port()
+    api_port = free_port()
+    callback_port = free_port([api_port])
+    matcher_port = free_port([api_port, callback_port])
     environment = {
         "GOMATCH_POSTGRES_URL": empty_database_url,
         "GOMATCH_AMQP_URL": rabbitmq_url,
