@@ -86,7 +86,9 @@ class Arrivals:
                 self._queue.add(MarketKey(owned.key.namespace, owned.market), urgent=True)
             return
         self._watched.keep_owned(owned, listed=listed)
-        now = self._watched.owned[owned.key]
+        now = self._watched.owned.get(owned.key)
+        if now is None:
+            return  # of before the watch lost it
         if before is None or _told(before) != _told(now):
             # Somebody may have given it the label of another.
             for market in {now.market, (before or now).market}:

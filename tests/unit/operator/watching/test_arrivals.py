@@ -239,6 +239,15 @@ async def test_an_object_that_is_gone_is_missed_unless_it_was_made_anew(place: P
     assert place.watched.vanished == {example_deployment().key}
 
 
+async def test_what_comes_late_of_an_object_that_is_gone_does_not_bring_it_back(
+    place: Place,
+) -> None:
+    place.hear(example_deployment(resource_version="12"), gone=True)
+    place.hear(example_deployment(resource_version="11"))
+
+    assert place.watched.owned == {}
+
+
 async def test_an_object_that_is_back_with_a_restored_etcd_counts_from_older_versions(
     place: Place,
 ) -> None:
