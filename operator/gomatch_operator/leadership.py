@@ -278,7 +278,8 @@ class _TransitionsLock(LeaseLock):
         done = bool(await self._limited(writing, False))
         if done:
             self._held = True
-            self.transitions = self._wanted
+            # The answer may come after that to a later write, which has raised it.
+            self.transitions = max(self.transitions, self._wanted)
             self._renewed(asked_at)
         return done
 

@@ -250,6 +250,35 @@ async def test_a_term_known_from_elsewhere_is_outlasted(server: LeaseServer, mak
     await leading.ends()
 
 
+async def test_a_renewal_whose_answer_is_late_does_not_lower_the_term_again(
+    server: LeaseServer, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leading = await Leading(make("a")).leads()
+    written, answers = asyncio.Event(), asyncio.Event()
+    request = server.request
+
+    async def late(method: str, url: str, **arguments: Any) -> Answer:
+        answer = await request(method, url, **arguments)
+        if method == "PUT" and not written.is_set():
+            written.set()
+            await answers.wait()
+        return answer
+
+    monkeypatch.setattr(server, "request", late)
+    await written.wait()
+    await leading.leadership.outlast(41)
+    answers.set()
+    writes, terms = len(server.writes), set()
+
+    def renewed() -> bool:
+        terms.add(leading.leadership.term)
+        return len(server.writes) > writes + 1
+
+    await until(renewed)
+    assert terms == {42}
+    await leading.ends()
+
+
 async def test_a_term_cannot_be_outlasted_by_who_holds_the_lease_no_more(
     server: LeaseServer, make: Make
 ) -> None:
