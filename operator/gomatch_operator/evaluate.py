@@ -223,6 +223,8 @@ def _progressing(facts: Facts, spec: Condition, store: Condition, conflict: Cond
         return yes(*facts.rollout)
     if deployment.ready < deployment.desired or deployment.updated < deployment.desired:
         return yes("Reconciling", f"{deployment.ready} of {deployment.desired} pods are ready.")
+    if deployment.stale:
+        return yes("Reconciling", "The Deployment was changed just now.")
     return no("Settled", "All is as desired.")
 
 

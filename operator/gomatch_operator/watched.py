@@ -54,6 +54,8 @@ class DeploymentStatus:
     image: str = ""
     desired: int = 0
     observed_generation: int = 0
+    stale: bool = False
+    """What it says of its pods is of before its last change."""
     updated: int = 0
     ready: int = 0
     total: int = 0

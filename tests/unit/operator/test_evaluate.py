@@ -159,6 +159,10 @@ def test_without_postgresql_a_claimed_market_may_be_halted_or_not() -> None:
             {"deployment": DeploymentStatus(desired=1, updated=1, ready=1, total=2)},
             ("True", "RollingOut"),
         ),
+        (
+            {"deployment": DeploymentStatus(desired=1, updated=1, ready=1, total=1, stale=True)},
+            ("True", "Reconciling"),
+        ),
         ({"rollout": Fault("RolloutPending", "-")}, ("True", "RolloutPending")),
         ({"cluster_fault": Fault("QuotaExceeded", "-")}, ("False", "Blocked")),
         ({"conflict": Fault("ForeignObject", "-")}, ("False", "Blocked")),

@@ -97,12 +97,22 @@ def test_a_deployment_says_how_far_it_is_and_what_fails() -> None:
         image="gomatch-matcher:1",
         desired=1,
         observed_generation=3,
+        stale=True,
         updated=1,
         ready=1,
         total=2,
         overdue=True,
         failure="exceeded quota",
     )
+
+
+def test_a_deployment_is_not_stale_once_its_controller_has_seen_its_last_change() -> None:
+    body = live("Deployment", generation=4)
+    body["status"] = {"observedGeneration": 4}
+    replicas = read_owned(body).replicas
+
+    assert replicas is not None
+    assert not replicas.stale
 
 
 def test_a_failure_that_is_over_is_none() -> None:
