@@ -91,7 +91,7 @@ async def test_a_link_cut_in_the_middle_leaves_the_old_state_whole(
     await mirror.rebuild(image_of([order(1)], sequence=1))
     before = await mirror.contents()
     proxy = await tcp_proxy(redis_url)
-    interrupted = BookMirror(proxy.url(redis_url), SYMBOL, timeout=2)
+    interrupted = BookMirror(proxy.url(redis_url), SYMBOL, timeout=60)
     passed = 0
 
     def cut_after_a_megabyte(direction: Direction, data: bytes) -> None:

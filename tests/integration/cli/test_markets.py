@@ -110,7 +110,7 @@ def test_a_mirror_that_is_lost_is_written_anew_when_asked_for(venue: Venue) -> N
         demo.post("/v1/orders?wait=result", json=order).raise_for_status()
 
     async def with_mirror(do: Callable[[BookMirror], Awaitable[T]]) -> T:
-        mirror = BookMirror(venue.variables["GOMATCH_REDIS_URL"], market)
+        mirror = BookMirror(venue.variables["GOMATCH_REDIS_URL"], market, timeout=30)
         try:
             return await do(mirror)
         finally:

@@ -98,7 +98,7 @@ async def test_redis(redis_url: str, tmp_path: Path) -> None:
         control: Callable[..., Awaitable[object]] = admin.execute_command
         await control("ACL", "SETUSER", USER, "on", ">first", "~*", "+@all")
         write(tmp_path, "first")
-        mirror = BookMirror(Endpoint(redis_url, tmp_path), "BTC-USDT")
+        mirror = BookMirror(Endpoint(redis_url, tmp_path), "BTC-USDT", timeout=30)
         assert await mirror.load() is None
 
         await control("ACL", "SETUSER", USER, "resetpass", ">second")

@@ -55,7 +55,7 @@ class TlsServer:
 async def postgres(port: int, authority: Path) -> None:
     url = f"postgresql://u:p@127.0.0.1:{port}/d?sslmode=verify-full&sslrootcert={authority}"
     with pytest.raises(StoreUnavailable):
-        await connect_pool(url, size=1, timeout=5, application="tests")
+        await connect_pool(url, size=1, timeout=30, application="tests")
 
 
 async def rabbitmq(port: int, authority: Path) -> None:
@@ -65,7 +65,8 @@ async def rabbitmq(port: int, authority: Path) -> None:
 
 
 async def redis(port: int, authority: Path) -> None:
-    mirror = BookMirror(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={authority}", "BTC-USDT")
+    url = f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={authority}"
+    mirror = BookMirror(url, "BTC-USDT", timeout=30)
     with pytest.raises(CacheError):
         await mirror.load()
     await mirror.close()

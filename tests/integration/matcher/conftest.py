@@ -12,6 +12,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
+from gomatch.cache import BookMirror
+from gomatch.credentials import Endpoint
 from gomatch.engine import Command, NewOrder, OrderType, SelfTrade, Side
 from gomatch.messages.codec import pack_commands
 from gomatch.messages.envelope import CommandBatch
@@ -87,6 +89,16 @@ class Bench:
             stop.set()
             async with asyncio.timeout(60):
                 await task
+
+
+@pytest.fixture(autouse=True)
+def patient_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Redis that only stands still for some seconds changes nothing."""
+
+    def patient(server: Endpoint, symbol: str, *, timeout: float) -> BookMirror:
+        return BookMirror(server, symbol, timeout=max(timeout, 60.0))
+
+    monkeypatch.setattr("gomatch_matcher.service.BookMirror", patient)
 
 
 @pytest.fixture

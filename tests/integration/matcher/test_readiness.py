@@ -161,7 +161,7 @@ async def test_a_standby_without_its_database_is_not_ready(
 async def test_the_holder_of_a_lease_begins_with_the_name_of_its_pod(bench: Bench) -> None:
     async with bench.matcher(pod_name=POD) as matcher:
         await until_leading(matcher)
-        leases = Leadership(bench.settings.postgres, timeout=5)
+        leases = Leadership(bench.settings.postgres, timeout=30)
         holder = await leases.holder(bench.market.market_id)
         await leases.close()
         assert holder is not None

@@ -53,7 +53,7 @@ async def _image_of(bench: Bench, applied: int) -> None:
 
 async def recovered(bench: Bench) -> tuple[Recovered, Logs]:
     journal = Journal(bench.pool)
-    mirror = BookMirror(bench.settings.redis_url.get_secret_value(), SYMBOL)
+    mirror = BookMirror(bench.settings.redis_url.get_secret_value(), SYMBOL, timeout=60)
     try:
         with capture_logs() as logs:
             done = await recover(

@@ -74,7 +74,7 @@ async def test_a_restart_goes_on_with_the_same_book(bench: Bench, flushed: bool)
         last = await bench.accept([order(1, Side.SELL, 5, 100 + n) for n in range(50)])
         await bench.mirrored(await bench.applied(last))
     if flushed:
-        mirror = BookMirror(bench.settings.redis_url.get_secret_value(), SYMBOL)
+        mirror = BookMirror(bench.settings.redis_url.get_secret_value(), SYMBOL, timeout=60)
         await mirror.delete()
         await mirror.close()
     async with bench.matcher() as service:
@@ -128,7 +128,7 @@ async def test_a_market_that_was_closed_opens_again(bench: Bench) -> None:
 
 
 async def test_the_mirror_follows_and_is_rebuilt_after_its_keys_are_deleted(bench: Bench) -> None:
-    mirror = BookMirror(bench.settings.redis_url.get_secret_value(), SYMBOL)
+    mirror = BookMirror(bench.settings.redis_url.get_secret_value(), SYMBOL, timeout=60)
     try:
         async with bench.matcher():
             for round_ in range(3):
