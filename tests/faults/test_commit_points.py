@@ -22,7 +22,7 @@ SMALL_BATCHES = {"GOMATCH_MATCH_BATCH": "5"}
 CLOSE_ACCEPTS = {"GOMATCH_ACCEPT_INTERVAL": "0"}
 """So that the next message is there when the last command of one is acknowledged."""
 
-STEADY = {"GOMATCH_LEASE_SECONDS": "8"}
+STEADY = {"GOMATCH_LEASE_SECONDS": "12"}
 """So that a leader which a loaded machine holds up for some seconds still leads."""
 
 PATIENT = {**SMALL_BATCHES, "GOMATCH_DATABASE_TIMEOUT": "60"}

@@ -164,7 +164,7 @@ async def test_a_leader_without_its_database_for_longer_than_the_lease_is_succee
         tmp_path,
         tcp_proxy,
         # A leader that a loaded machine holds up for some seconds still leads.
-        GOMATCH_LEASE_SECONDS="8",
+        GOMATCH_LEASE_SECONDS="12",
         **control.environment,
     )
     async with venue, followed(venue) as clients:
@@ -192,7 +192,7 @@ async def written(link: str, database_url: str, redis_url: str) -> int:
     """The sequence up to which the server behind ``link`` holds what the matcher wrote."""
     if link == "postgres":
         return (await head_of(database_url, "BTC-USDT")).sequence
-    mirror = BookMirror(redis_url, "BTC-USDT", timeout=5)
+    mirror = BookMirror(redis_url, "BTC-USDT", timeout=30)
     try:
         held = await mirror.load()
         return held.sequence if held else 0

@@ -181,7 +181,7 @@ async def test_readiness_says_who_leads_who_waits_and_who_cannot(
     database_url: str, redis_url: str, rabbitmq_url: str, tmp_path: Path
 ) -> None:
     # Long enough that a busy machine does not take the leader's lease away.
-    settings = {"GOMATCH_LEASE_SECONDS": "10"}
+    settings = {"GOMATCH_LEASE_SECONDS": "15"}
     async with Venue(database_url, redis_url, rabbitmq_url, tmp_path, settings=settings) as venue:
         leader = venue.matchers[0]
         assert (await ready(leader)) == (200, "leader", 1)

@@ -124,7 +124,7 @@ async def test_what_is_seen_of_a_market_follows_what_happens_to_it(
     assert (seen.epoch, seen.chain) == (led.epoch, led.position[2])
     assert (seen.state, seen.state_reason) == (TradingState.RUNNING, None)
     assert seen.lease_holder == "first"
-    assert 50 < seen.lease_seconds <= 60
+    assert 30 < seen.lease_seconds <= 60
     assert (seen.refresh_pending, seen.image_sequence) == (False, 4)
     await pool.execute("UPDATE leases SET expires_at = gomatch_now() - 5000000")
     seen = (await claims.observe(INSTALLATION))[0]
