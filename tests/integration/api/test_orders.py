@@ -268,7 +268,7 @@ async def test_slow_reads_hold_up_neither_orders_nor_revocations(start: Starter)
     pool = replica.services.pool
     key = await replica.key("alice")
     reads = [asyncio.create_task(pool.execute("SELECT pg_sleep(60)")) for _ in range(2)]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while pool.get_idle_size() or pool.get_size() < 2:
             await asyncio.sleep(0.01)
     other = await asyncpg.connect(start.database_url)
@@ -393,7 +393,7 @@ async def test_while_the_database_is_frozen_orders_are_refused_and_then_it_heals
 ) -> None:
     replica = await start(database_timeout=3)
     async with await replica.user("alice") as alice:
-        assert (await alice.post("/v1/orders", json=order())).status_code == 202
+        await accepted(alice)
         await postgres_server.pause()
         try:
             sent = asyncio.create_task(alice.post("/v1/orders", json=order(client_order_id="sent")))

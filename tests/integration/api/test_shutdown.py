@@ -26,7 +26,7 @@ ORDER = {
 }
 
 
-DELAY = 10
+DELAY = 20
 """Seconds in which the balancer has to notice that a replica stops, however busy the machine."""
 
 

@@ -48,7 +48,7 @@ async def test_the_trace_of_a_request_goes_with_its_commands(database_url: str) 
             headers = {"Authorization": f"Bearer {bearer}", "traceparent": PARENT}
             answer = await client.post("/v1/orders", json=order(), headers=headers)
             assert answer.status_code == 202
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not (deliveries := await consumer.take(limit=1, timeout=1)):
                 pass
     trace = deliveries[0].batch.trace

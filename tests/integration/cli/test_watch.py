@@ -10,7 +10,7 @@ import signal
 import struct
 import subprocess
 import termios
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
@@ -43,12 +43,23 @@ def test_one_picture(venue: Venue) -> None:
 
 
 def test_a_bounded_time(venue: Venue) -> None:
-    done = venue.run("watch", MARKET, "--duration", "4")
-    assert done.code == 0
-    assert f"0.5  {PRICE}" in done.stdout
-    done = venue.run("watch", MARKET, "--duration", "4", "--json")
-    messages = [json.loads(line) for line in done.stdout.splitlines()]
-    assert {"subscribed", "depth_snapshot", "ticker"} <= {each["type"] for each in messages}
+    assert shows(venue, lambda text: f"0.5  {PRICE}" in text)
+
+    def is_whole(text: str) -> bool:
+        told = {json.loads(line)["type"] for line in text.splitlines()}
+        return told >= {"subscribed", "depth_snapshot", "ticker"}
+
+    assert shows(venue, is_whole, "--json")
+
+
+def shows(venue: Venue, enough: Callable[[str], bool], *options: str) -> bool:
+    """Within 4 s, or some more on a busy machine."""
+    for seconds in ("4", "30"):
+        done = venue.run("watch", MARKET, "--duration", seconds, *options)
+        assert done.code == 0
+        if enough(done.stdout):
+            return True
+    return False
 
 
 def test_live_on_a_terminal_until_ctrl_c(venue: Venue) -> None:

@@ -89,7 +89,7 @@ async def test_a_deleted_queue_without_a_consumer_is_made_again_by_the_publisher
     await delete_queue(rabbitmq_url, MARKET)
     assert await transport.depth(MARKET) is None
     with pytest.raises(PublishFailed, match="no queue"):
-        await publisher.publish(make_batch(MARKET, 1), timeout=5)
+        await publisher.publish(make_batch(MARKET, 1), timeout=30)
     async with asyncio.TaskGroup() as group:
         for first in range(2, 22):
             group.create_task(publish_until_confirmed(publisher, make_batch(MARKET, first)))
