@@ -124,7 +124,7 @@ async def _servers(
         if os.environ.get(variable):
             urls[variable] = given.current_url()
             continue
-        server = kind(folder.path / name)
+        server = kind(folder.path / name, besides=[settings.api_port])
         stack.push_async_callback(server.stop)
         await server.start()
         urls[variable] = server.url

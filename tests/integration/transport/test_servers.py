@@ -17,7 +17,7 @@ import grpc
 import pytest
 import redis.asyncio
 
-from gomatch.cli.servers import PostgresServer, RabbitServer, RedisServer
+from gomatch.cli.servers import LocalServer, PostgresServer, RabbitServer, RedisServer, ports
 from gomatch.cli.servers.process import process_tree
 from tests.fixtures.links import ProxyFactory
 
@@ -143,6 +143,19 @@ def test_stopping_twice_and_starting_twice_is_harmless(server_folder: Path) -> N
     server.stop_now()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+@pytest.mark.parametrize("kind", [PostgresServer, RedisServer, RabbitServer])
+def test_a_server_takes_no_port_on_which_something_else_will_listen(
+    kind: type[LocalServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gomatch.cli.servers.ports._LAST", ports._FIRST + 200)
+    left = range(ports._FIRST, ports._FIRST + 50)
+    server = kind(tmp_path, besides=range(left.stop, left.stop + 150))
+
+    taken = [value for name, value in vars(server).items() if name.endswith("port") and value]
+    assert server.port in taken
+    assert set(taken) <= set(left)
 
 
 async def test_a_cut_link_is_noticed_and_a_restored_one_works(

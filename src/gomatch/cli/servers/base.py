@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from pathlib import Path
 
 from gomatch.cli.servers.ports import free_port
@@ -24,9 +25,10 @@ class LocalServer(ABC):
     start_timeout: float = 60.0
     stop_timeout: float = 30.0
 
-    def __init__(self, data: Path, *, port: int | None = None) -> None:
+    def __init__(self, data: Path, *, besides: Collection[int] = ()) -> None:
+        """``besides`` are ports on which something else will listen."""
         self.data = data.absolute()
-        self.port = port if port is not None else free_port()
+        self.port = free_port(besides)
         self._process: ServerProcess | None = None
 
     @property

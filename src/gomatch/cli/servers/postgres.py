@@ -8,7 +8,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -44,10 +44,10 @@ class PostgresServer(LocalServer):
         self,
         data: Path,
         *,
-        port: int | None = None,
+        besides: Collection[int] = (),
         options: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(data, port=port)
+        super().__init__(data, besides=besides)
         self._options = {**_DEFAULTS, **(options or {})}
         self._account = unprivileged_account()
         self._root = self.data

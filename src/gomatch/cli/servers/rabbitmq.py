@@ -6,7 +6,7 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from gomatch.cli.servers.base import LocalServer, ServerError
@@ -51,14 +51,14 @@ class RabbitServer(LocalServer):
         self,
         data: Path,
         *,
-        port: int | None = None,
+        besides: Collection[int] = (),
         tools: Path = Path(".tools"),
         management: bool = False,
     ) -> None:
-        super().__init__(data, port=port)
+        super().__init__(data, besides=besides)
         ports = [self.port]
         for _ in range(3):
-            ports.append(free_port(ports))
+            ports.append(free_port([*besides, *ports]))
         _, self._mapper_port, self._distribution_port, management_port = ports
         self._management_port = management_port if management else 0
         self._tools = tools

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import socket
+from collections.abc import Collection
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,11 +27,11 @@ class RedisServer(LocalServer):
         self,
         data: Path,
         *,
-        port: int | None = None,
+        besides: Collection[int] = (),
         persistent: bool = False,
         binary: Path | None = None,
     ) -> None:
-        super().__init__(data, port=port)
+        super().__init__(data, besides=besides)
         self._persistent = persistent
         self._binary = binary
 
