@@ -65,12 +65,12 @@ class Arrivals:
             if before is None or before.uid == market.uid:
                 self.forget_market(market.key)
             return
-        if before is not None and not listed:
-            if _is_of_before(market, before):
+        if before is not None:
+            if not listed and _is_of_before(market, before):
                 return
             if before.uid != market.uid:
                 self._watched.drop_market(market.key)
-            elif is_older(market.resource_version, before.status_version):
+            elif not listed and is_older(market.resource_version, before.status_version):
                 market = replace(market, status=before.status, status_version=before.status_version)
         self._watched.markets[market.key] = market
         if before is None or _asked(before) != _asked(market):

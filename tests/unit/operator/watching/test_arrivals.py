@@ -105,15 +105,17 @@ async def test_an_older_word_on_a_market_is_dropped(place: Place) -> None:
     assert place.watched.markets[KEY].uid == "another"
 
 
+@pytest.mark.parametrize("listed", [False, True])
 @pytest.mark.parametrize("made", ["2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"])
 async def test_a_market_made_anew_outlasts_what_comes_late_of_the_one_before(
-    place: Place, made: str
+    place: Place, made: str, listed: bool
 ) -> None:
     """As kopf hands over in parallel what it hears of two objects, be they of one name."""
     place.hear(changed_market(resourceVersion="5"))
     place.hear(example_deployment())
     place.hear(example_deployment(), gone=True)
-    place.hear(changed_market(resourceVersion="8", uid="another", creationTimestamp=made))
+    another = changed_market(resourceVersion="8", uid="another", creationTimestamp=made)
+    place.hear(another, listed=listed)
     await place.looked_at()
     assert place.watched.vanished == set(), "what the one before lost is no loss of this one"
 
