@@ -26,7 +26,7 @@ async def _tell(stage: Stage) -> None:
 
     stage.start(
         matcher={**stage.site.settings["matcher"], "image": _NEWER},
-        rollout={"maxConcurrent": 1, "deadlineSeconds": 8},
+        rollout={"maxConcurrent": 1, "deadlineSeconds": 15},
     )
     first = await _one_of(markets, _ROLLING)
     [second] = [market for market in markets if market is not first]
