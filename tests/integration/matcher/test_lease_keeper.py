@@ -15,6 +15,8 @@ from gomatch_matcher.lease_keeper import LeaseKeeper
 from tests.fixtures.servers import run_in_own_loop
 
 LEASE = 0.6
+LOOKS = 30
+"""So many in a row, each as long after the one before as a lease is renewed, show no renewal."""
 
 
 class Leader:
@@ -86,15 +88,22 @@ async def lease_comes_back(url: str) -> None:
         await connection.close()
 
 
-async def lease_is_taken(url: str, market_id: int) -> None:
-    """Wait until another one gets it."""
-    leadership = Leadership(url, timeout=30)
+async def lease_is_let_go(url: str, market_id: int) -> None:
+    """Wait until nobody renews it any more, let it run out, and have another one take it."""
+    connection, standby = await asyncpg.connect(url), Leadership(url, timeout=30)
     try:
         async with asyncio.timeout(60):
-            while await leadership.acquire(market_id, "standby", 60) is None:
-                await asyncio.sleep(0.05)
+            before, looks = None, 0
+            while looks < LOOKS:
+                await asyncio.sleep(0.1)
+                expires_at = await connection.fetchval("SELECT expires_at FROM leases")
+                looks = looks + 1 if expires_at == before else 0
+                before = expires_at
+        await connection.execute("UPDATE leases SET expires_at = gomatch_now()")
+        assert await standby.acquire(market_id, "standby", 60) is not None
     finally:
-        await leadership.close()
+        await connection.close()
+        await standby.close()
 
 
 async def stop(task: asyncio.Task[None]) -> None:
@@ -117,10 +126,10 @@ async def test_an_event_loop_that_is_busy_for_longer_than_the_lease_keeps_it(
 async def test_a_leader_that_hangs_loses_its_lease_and_learns_of_it(
     leader: Leader,
 ) -> None:
-    task = asyncio.create_task(leader.keeper(lease=1, stall_limit=3).run())
+    task = asyncio.create_task(leader.keeper(lease=60, stall_limit=3).run())
     await until(lambda: leader.renewals > 0)
     # It hangs.
-    run_in_own_loop(lease_is_taken(leader.url, leader.market_id))
+    run_in_own_loop(lease_is_let_go(leader.url, leader.market_id))
     with pytest.raises(Fenced, match="stood still"):
         await task
 
