@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from gomatch.engine import TradingState
-from gomatch.store import ClaimedMarket
 from gomatch_operator import conditions as c
 from gomatch_operator import names
 from gomatch_operator.actions import Action
-from gomatch_operator.cache.keeper import MirrorKeeper, MirrorResult
-from gomatch_operator.cluster.api import Body, ClusterApi
-from gomatch_operator.cluster.keeper import ClusterKeeper, ClusterResult
-from gomatch_operator.deletion import Deletion, DeletionStep
+from gomatch_operator.cache.keeper import MirrorResult
+from gomatch_operator.cluster.keeper import ClusterResult
 from gomatch_operator.errors import (
     ClusterUnavailable,
     Forbidden,
@@ -24,183 +19,13 @@ from gomatch_operator.errors import (
     ObjectChanged,
     ObjectInvalid,
 )
-from gomatch_operator.events import Events
-from gomatch_operator.leadership import OperatorLeadership
-from gomatch_operator.market import Market, MarketKey, read_market
-from gomatch_operator.memory import Memories, signature
-from gomatch_operator.metrics import OperatorMetrics
-from gomatch_operator.outages import Fault, Outages
-from gomatch_operator.queue.keeper import QueueKeeper, QueueResult
-from gomatch_operator.reconcile import MarketReconciler, ReconcilerParts
-from gomatch_operator.rollouts import Rollouts
-from gomatch_operator.status import StatusWriter
-from gomatch_operator.store import Wanted
-from gomatch_operator.store.keeper import StoreKeeper, StoreResult
-from gomatch_operator.watched import DeploymentStatus, Watched
+from gomatch_operator.memory import signature
+from gomatch_operator.outages import Fault
+from gomatch_operator.queue.keeper import QueueResult
+from gomatch_operator.store.keeper import StoreResult
 from gomatch_operator.work import Outcome
 from tests.fixtures.example_facts import example_pod, example_row
-from tests.fixtures.example_markets import PLAIN_SPEC, example_settings, market_body
-
-KEY = MarketKey("venue", "btc-usdt")
-LED = DeploymentStatus(image="matcher:1", desired=1, updated=1, ready=1, total=1)
-
-
-class Layers:
-    """All that a reconcile calls; each answers as the test says and notes that it was asked."""
-
-    def __init__(self) -> None:
-        self.called: list[str] = []
-        self.stored = StoreResult(row=example_row())
-        self.queued = QueueResult(depth=0, consumers=1, in_step=True)
-        self.mirrored = MirrorResult(seen=True)
-        self.mirror_looks = 0
-        self.kept = ClusterResult(deployment=LED)
-        self.step = DeletionStep(done=True)
-        self.handled: list[bool] = []
-        self.known: list[bool] = []
-
-    def require(self) -> None:
-        self.called.append("require")
-
-    # StoreKeeper, QueueKeeper, MirrorKeeper, ClusterKeeper and Deletion, by what tells them apart
-    async def store_keep(self, market: Market, wanted: Wanted) -> StoreResult:
-        self.called.append("store")
-        return self.stored
-
-    async def store_look(self, wanted: Wanted) -> StoreResult:
-        self.called.append("look at store")
-        return self.stored
-
-    async def queue_keep(self, symbol: str, max_length: int, *, known: bool) -> QueueResult:
-        self.called.append("queue")
-        self.known.append(known)
-        return self.queued
-
-    async def mirror_look_again(self, row: ClaimedMarket) -> None:
-        self.mirror_looks += 1
-
-    async def cluster_keep(self, market: Market, *, handled: bool) -> ClusterResult:
-        self.called.append("cluster")
-        self.handled.append(handled)
-        return self.kept
-
-    async def delete(self, market: Market, memory: object) -> DeletionStep:
-        self.called.append("delete")
-        return self.step
-
-
-class Api(ClusterApi):
-    """Notes what is written; ``refusal`` is what a write of this kind is answered with."""
-
-    def __init__(self) -> None:
-        self.market: dict[str, Any] = market_body()
-        self.written: list[str] = []
-        self.refusal: dict[str, Exception] = {}
-        self.events: list[str] = []
-        self.meanwhile: Callable[[], None] = lambda: None
-        """What the watch tells of before the answer to a write of the Market is here."""
-
-    async def merge_patch(
-        self, kind: str, namespace: str, name: str, patch: Body, *, subresource: str = ""
-    ) -> dict[str, Any]:
-        if kind in self.refusal:
-            raise self.refusal[kind]
-        self.written.append(f"{kind} {name}")
-        if kind == names.KIND and not subresource:
-            assert patch["metadata"]["resourceVersion"]
-            self.market["metadata"] = {**self.market["metadata"], **patch["metadata"]}
-            answer = dict(self.market)
-            self.meanwhile()
-            return answer
-        if subresource == "status":
-            status = {**self.market.get("status", {}), **patch["status"]}
-            self.market["status"] = {k: v for k, v in status.items() if v is not None}
-        return self.market
-
-    async def create_event(self, namespace: str, body: Body) -> None:
-        self.events.append(body["reason"])
-
-
-class Place:
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.layers = layers = Layers()
-        self.api = Api()
-        self.watched = Watched()
-        self.outages = Outages(limit=10, clock=lambda: self.now)
-        self.crd_fault: Fault | None = None
-        self.registry = CollectorRegistry()
-        self.memories = Memories(installation="test")
-
-        def played(**methods: Any) -> Any:
-            return type("Played", (), {name: staticmethod(do) for name, do in methods.items()})()
-
-        self.reconciler = MarketReconciler(
-            ReconcilerParts(
-                settings=example_settings(),
-                watched=self.watched,
-                leadership=cast("OperatorLeadership", layers),
-                api=self.api,
-                store=cast(
-                    "StoreKeeper",
-                    played(
-                        keep=layers.store_keep,
-                        look=layers.store_look,
-                        refresh_mirror=self._refresh,
-                    ),
-                ),
-                queue=cast(
-                    "QueueKeeper", played(keep=layers.queue_keep, told=lambda _: layers.queued)
-                ),
-                mirror=cast(
-                    "MirrorKeeper",
-                    played(
-                        keep=lambda _: layers.mirrored,
-                        told=lambda _: layers.mirrored,
-                        look_again=layers.mirror_look_again,
-                    ),
-                ),
-                cluster=cast(
-                    "ClusterKeeper",
-                    played(keep=layers.cluster_keep, look=lambda _: LED, deployment=lambda _: LED),
-                ),
-                deletion=cast("Deletion", played(step=layers.delete)),
-                rollouts=Rollouts(
-                    target="matcher:1", max_concurrent=1, deadline=300, wake=lambda _: None
-                ),
-                status=StatusWriter(self.api, interval=30, clock=lambda: self.now),
-                events=Events(self.api, instance="a", namespace="venue", lease="operator"),
-                memories=self.memories,
-                outages=self.outages,
-                metrics=OperatorMetrics(self.registry),
-                crd_fault=lambda: self.crd_fault,
-                clock=lambda: self.now,
-            )
-        )
-        self.ask(finalizers=[names.FINALIZER])
-
-    async def _refresh(self, owner: object, symbol: str) -> None:
-        self.layers.called.append("refresh")
-
-    def ask(self, spec: dict[str, Any] | None = None, **metadata: Any) -> None:
-        """As somebody writes the Market and the watch tells of it."""
-        self.api.market["metadata"] = {**self.api.market["metadata"], **metadata}
-        self.api.market["spec"] = {**PLAIN_SPEC, **(spec or {})}
-        self.watched.markets[KEY] = read_market(self.api.market)
-
-    def pods(self, *pods: Any) -> None:
-        self.watched.pods[KEY] = {pod.name: pod for pod in pods}
-
-    async def reconcile(self) -> Outcome:
-        self.layers.called.clear()
-        self.api.written.clear()
-        return await self.reconciler.reconcile(KEY)
-
-    def says(self, type_: str) -> tuple[str, str]:
-        [found] = [
-            each for each in self.api.market["status"]["conditions"] if each["type"] == type_
-        ]
-        return found["status"], found["reason"]
+from tests.fixtures.played_reconcile import KEY, LED, Place
 
 
 @pytest.fixture
