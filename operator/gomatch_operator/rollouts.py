@@ -68,26 +68,22 @@ class Rollouts:
         what somebody changes meanwhile must not wait, too."""
         return self._held.setdefault(key, {}).setdefault(kind, actual_hash) == actual_hash
 
-    def resume(self, key: MarketKey, deployment: DeploymentStatus, *, generation: int) -> None:
-        """Note one that was rolling before this process began, before any other is admitted;
-        ``generation`` is that of its Deployment."""
+    def resume(self, key: MarketKey, deployment: DeploymentStatus) -> None:
+        """Note one that was rolling before this process began, before any other is admitted."""
         # What it says of its pods may be of before it was given the image.
-        observed = deployment.observed_generation >= generation
-        rolls = not observed or deployment.total > deployment.updated
+        rolls = deployment.stale or deployment.total > deployment.updated
         if deployment.image == self._target and rolls:
             self._rolling[key] = float("-inf") if deployment.overdue else self._clock()
 
-    def look(self, key: MarketKey, deployment: DeploymentStatus | None, *, generation: int) -> None:
-        """Note how far the Market is; ``generation`` is that of its Deployment."""
+    def look(self, key: MarketKey, deployment: DeploymentStatus | None) -> None:
+        """Note how far the Market is."""
         if key not in self._rolling:
             return
         if deployment is None:
             self._leave(key)
             return
-        # What it says of its pods may be of before the last change.
-        observed = deployment.observed_generation >= generation
         settled = deployment.ready >= deployment.desired <= deployment.updated
-        if observed and settled and deployment.total <= deployment.updated:
+        if settled and not deployment.stale and deployment.total <= deployment.updated:
             self._leave(key)
 
     def withdraw(self, key: MarketKey) -> None:

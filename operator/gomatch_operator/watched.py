@@ -43,7 +43,6 @@ class OwnedObject:
     actual_hash: str
     """Of the fields that are ours, as they are: see cluster/projection.py."""
     deleting: bool = False
-    generation: int = 0
     replicas: DeploymentStatus | None = None
 
 
@@ -53,7 +52,6 @@ class DeploymentStatus:
 
     image: str = ""
     desired: int = 0
-    observed_generation: int = 0
     stale: bool = False
     """What it says of its pods is of before its last change."""
     updated: int = 0

@@ -75,17 +75,16 @@ class ClusterKeeper:
         return self._note_progress(key)
 
     def _note_progress(self, key: MarketKey) -> DeploymentStatus | None:
-        known = self._watched.owned.get(deployment_key(key))
-        current = None if known is None else known.replicas
-        self._rollouts.look(key, current, generation=0 if known is None else known.generation)
+        current = self.deployment(key)
+        self._rollouts.look(key, current)
         return current
 
     def resume_rollouts(self) -> None:
         """Once all objects are known and before any Market is reconciled."""
         for market in self._watched.markets:
-            known = self._watched.owned.get(deployment_key(market))
-            if known is not None and known.replicas is not None:
-                self._rollouts.resume(market, known.replicas, generation=known.generation)
+            known = self.deployment(market)
+            if known is not None:
+                self._rollouts.resume(market, known)
 
     async def keep(self, market: Market, *, handled: bool) -> ClusterResult:
         """``handled``: this generation of the Market was carried out before, so what now is to be

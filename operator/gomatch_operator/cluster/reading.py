@@ -28,7 +28,6 @@ def read_owned(body: Mapping[str, Any]) -> OwnedObject:
         desired_hash=(metadata.get("annotations") or {}).get(names.ANNOTATION_HASH, ""),
         actual_hash=projection_hash(body),
         deleting="deletionTimestamp" in metadata,
-        generation=metadata.get("generation", 0),
         replicas=_deployment_status(body) if body["kind"] == "Deployment" else None,
     )
 
@@ -81,12 +80,10 @@ def _deployment_status(body: Mapping[str, Any]) -> DeploymentStatus:
     spec, status = body.get("spec") or {}, body.get("status") or {}
     pod = spec.get("template", {}).get("spec") or {}
     failure = _condition(status, "ReplicaFailure")
-    observed = status.get("observedGeneration", 0)
     return DeploymentStatus(
         image=_named(pod.get("containers"), names.CONTAINER).get("image", ""),
         desired=spec.get("replicas", 0),
-        observed_generation=observed,
-        stale=observed < body["metadata"].get("generation", 0),
+        stale=status.get("observedGeneration", 0) < body["metadata"].get("generation", 0),
         updated=status.get("updatedReplicas", 0),
         ready=status.get("readyReplicas", 0),
         total=status.get("replicas", 0),

@@ -27,15 +27,11 @@ def rollouts(clock: Clock, *, at_once: int = 2, woken: list[MarketKey] | None = 
 
 
 def settled(image: str) -> DeploymentStatus:
-    return DeploymentStatus(
-        image=image, observed_generation=2, desired=1, updated=1, ready=1, total=1
-    )
+    return DeploymentStatus(image=image, desired=1, updated=1, ready=1, total=1)
 
 
 def under_way(image: str) -> DeploymentStatus:
-    return DeploymentStatus(
-        image=image, observed_generation=2, desired=1, updated=1, ready=0, total=2
-    )
+    return DeploymentStatus(image=image, desired=1, updated=1, ready=0, total=2)
 
 
 def test_only_so_many_take_it_at_once() -> None:
@@ -51,9 +47,9 @@ def test_the_next_goes_when_one_is_ready() -> None:
     rolling = rollouts(Clock())
     for key in MARKETS:
         rolling.image_for(key, own="", current=OLD)
-    rolling.look(MARKETS[0], under_way(NEW), generation=2)
+    rolling.look(MARKETS[0], under_way(NEW))
     assert rolling.admissible() == []
-    rolling.look(MARKETS[0], settled(NEW), generation=2)
+    rolling.look(MARKETS[0], settled(NEW))
     assert rolling.admissible() == [MARKETS[2]]
     assert rolling.image_for(MARKETS[2], own="", current=OLD) == (NEW, None)
     assert rolling.admissible() == []
@@ -63,7 +59,7 @@ def test_one_that_does_not_become_ready_stops_the_others() -> None:
     clock = Clock()
     rolling = rollouts(clock, at_once=1)
     rolling.image_for(MARKETS[0], own="", current=OLD)
-    rolling.look(MARKETS[0], under_way(NEW), generation=2)
+    rolling.look(MARKETS[0], under_way(NEW))
     clock.now = 301.0
     image, fault = rolling.image_for(MARKETS[1], own="", current=OLD)
     assert image == OLD
@@ -79,7 +75,7 @@ def test_a_blocked_rollout_goes_on_once_that_one_is_ready() -> None:
     rolling.image_for(MARKETS[0], own="", current=OLD)
     clock.now = 301.0
     rolling.image_for(MARKETS[1], own="", current=OLD)
-    rolling.look(MARKETS[0], settled(NEW), generation=2)
+    rolling.look(MARKETS[0], settled(NEW))
     assert rolling.admissible() == [MARKETS[1]]
 
 
@@ -92,18 +88,18 @@ def test_a_new_market_and_one_with_an_image_of_its_own_never_wait() -> None:
 
 def test_a_rollout_that_was_under_way_before_a_restart_counts() -> None:
     rolling = rollouts(Clock(), at_once=1)
-    rolling.resume(MARKETS[0], under_way(NEW), generation=2)
-    rolling.resume(MARKETS[2], under_way(OLD), generation=2)
+    rolling.resume(MARKETS[0], under_way(NEW))
+    rolling.resume(MARKETS[2], under_way(OLD))
     assert rolling.image_for(MARKETS[1], own="", current=OLD)[0] == OLD
-    rolling.look(MARKETS[0], settled(NEW), generation=2)
+    rolling.look(MARKETS[0], settled(NEW))
     assert rolling.image_for(MARKETS[1], own="", current=OLD)[0] == NEW
 
 
 def test_one_whose_controller_had_not_looked_before_a_restart_counts() -> None:
     rolling = rollouts(Clock(), at_once=1)
-    rolling.resume(MARKETS[0], settled(NEW), generation=3)
+    rolling.resume(MARKETS[0], replace(settled(NEW), stale=True))
     assert rolling.image_for(MARKETS[1], own="", current=OLD)[0] == OLD
-    rolling.look(MARKETS[0], replace(settled(NEW), observed_generation=3), generation=3)
+    rolling.look(MARKETS[0], settled(NEW))
     assert rolling.image_for(MARKETS[1], own="", current=OLD)[0] == NEW
 
 
@@ -119,9 +115,9 @@ def test_a_deployment_whose_controller_has_not_looked_yet_is_no_sign_of_success(
     rolling = rollouts(Clock(), at_once=1)
     rolling.image_for(MARKETS[0], own="", current=OLD)
     rolling.image_for(MARKETS[1], own="", current=OLD)
-    rolling.look(MARKETS[0], settled(NEW), generation=3)
+    rolling.look(MARKETS[0], replace(settled(NEW), stale=True))
     assert rolling.admissible() == []
-    rolling.look(MARKETS[0], settled(NEW), generation=2)
+    rolling.look(MARKETS[0], settled(NEW))
     assert rolling.admissible() == [MARKETS[1]]
 
 
@@ -137,14 +133,14 @@ def test_those_that_wait_are_looked_at_when_another_gets_late_and_when_it_is_rea
     reasons = [rolling.admit(key) for key in MARKETS[1:3]]
     assert [fault and fault.reason for fault in reasons] == ["RolloutBlocked"] * 2
     assert rolling.admissible() == woken == []
-    rolling.look(MARKETS[0], settled(NEW), generation=2)
+    rolling.look(MARKETS[0], settled(NEW))
     assert woken == MARKETS[1:3]
 
 
 def test_a_markets_own_change_takes_no_place() -> None:
     rolling = rollouts(Clock(), at_once=1)
     rolling.image_for(MARKETS[0], own=OWN, current=OLD)
-    rolling.look(MARKETS[0], under_way(OWN), generation=2)
+    rolling.look(MARKETS[0], under_way(OWN))
     assert rolling.image_for(MARKETS[1], own="", current=OLD) == (NEW, None)
 
 
@@ -154,18 +150,18 @@ def test_those_that_wait_no_more_do_not_take_the_turn_of_others() -> None:
     for key in MARKETS[:3]:
         rolling.image_for(key, own="", current=OLD)
     rolling.withdraw(MARKETS[1])
-    rolling.look(MARKETS[0], settled(NEW), generation=2)
+    rolling.look(MARKETS[0], settled(NEW))
 
     assert woken == [MARKETS[2]]
 
 
 def test_a_restart_gives_no_other_the_image_with_which_one_is_overdue() -> None:
     rolling = rollouts(Clock())
-    rolling.resume(MARKETS[0], replace(under_way(NEW), overdue=True), generation=2)
+    rolling.resume(MARKETS[0], replace(under_way(NEW), overdue=True))
     image, fault = rolling.image_for(MARKETS[1], own="", current=OLD)
     assert image == OLD
     assert fault is not None
     assert fault.reason == "RolloutBlocked"
 
-    rolling.look(MARKETS[0], settled(NEW), generation=2)
+    rolling.look(MARKETS[0], settled(NEW))
     assert rolling.image_for(MARKETS[1], own="", current=OLD) == (NEW, None)
